@@ -1,0 +1,1 @@
+//! The caches of the read path.

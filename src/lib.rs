@@ -1,0 +1,40 @@
+//! Carom answers HTTP requests with redirects: short links, and the redirect maps of moved sites.
+//!
+//! # The map of the crate
+//!
+//! Arrows point down this list only; `tests/tidy.rs` holds the rule.
+//!
+//! - [`cli`]: one file a subcommand. Raw arguments in, exit code out.
+//! - [`data_plane`]: one pinned thread per core answers requests: parse, resolve, encode, write. The only
+//!   room that knows `monoio`.
+//! - [`engine`]: the one [`Engine`](engine::Engine) all planes share. The read path (cache, then store), the
+//!   one writer (log, apply, store, invalidate, reply), recovery.
+//! - [`cache`]: the two caches of the read path and the stamps that keep them coherent.
+//! - [`store`]: the [`Store`](store::Store) trait, and sled and memory behind it.
+//! - [`log`]: the log of changes: records, segments, append and replay.
+//! - [`transfer`]: importers: bytes to links, one file a format.
+//! - [`http1`]: requests and answers: bytes to types and back. No I/O, no clock.
+//! - [`link`]: the domain: hosts, keys, targets, links, commands, outcomes, and how they are stored.
+//! - [`telemetry`]: counters.
+//! - [`config`], [`limits`], [`clock`]: what is set, what is bounded, what time it is.
+//!
+//! # Invariants
+//!
+//! The numbers stand in the code where each is kept.
+//!
+//! - **I1** The log is the truth; the store is a view. A change is acknowledged only after its record is durable
+//!   in the log and applied. The store can be deleted at any time and is rebuilt from the log.
+//! - **I2** One writer. All changes pass through one thread, in one total order. Workers never write.
+//! - **I3** Apply is a pure function of (state, record): no clock, no random numbers, no I/O decisions.
+//! - **I4** A hit touches no shared cache line for writing: no lock, no allocation, no reference count.
+//! - **I5** Read your writes. Once a change is acknowledged, every later request on every worker sees it.
+//! - **I6** Everything has a limit, in [`limits`] or [`config`]. What goes over it gets a defined answer, and is
+//!   counted.
+//! - **I7** Clicks never slow a redirect and never enter the log of changes. (No click is counted yet.)
+//! - **I8** Corruption is detected, never served. A bad record stops the node with a message that says which
+//!   file, which offset and what to do.
+//! - **I9** A failed fsync is fatal for writing: nothing is acknowledged after it, redirects go on.
+
+pub mod cache;
+pub mod http1;
+pub mod limits;

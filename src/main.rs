@@ -1,0 +1,2 @@
+//! The `carom` binary.
+fn main() {}
