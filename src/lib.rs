@@ -38,3 +38,4 @@
 pub mod cache;
 pub mod http1;
 pub mod limits;
+pub mod link;

@@ -12,3 +12,20 @@ pub const REQUEST_HEADERS: usize = 100;
 
 /// Longest host name in bytes (RFC 1035 §2.3.4).
 pub const HOST_BYTES: usize = 255;
+
+/// Longest link key (`host/path?query` in canonical form), in bytes. A request whose canonical form is longer
+/// matches no link.
+pub const LINK_KEY_BYTES: usize = 2_048;
+
+/// Longest redirect target in its WHATWG serialisation, in bytes. With the fields beside it a stored link
+/// stays below the 4 KiB that the store holds inline.
+pub const TARGET_BYTES: usize = 3_072;
+
+/// Most commands in one record of the log.
+pub const BATCH_COMMANDS: usize = 1_000;
+
+/// Longest payload of one record of the log, in bytes.
+pub const RECORD_PAYLOAD_BYTES: usize = 512 * 1024;
+
+/// Size of a segment file of the log, in bytes; it is preallocated.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

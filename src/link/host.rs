@@ -1,0 +1,139 @@
+//! Host names.
+
+use std::fmt;
+
+use crate::limits::HOST_BYTES;
+
+/// The host of a link: lower-case ASCII, IDNs as A-labels, no port, no trailing dot; or `*`, any host.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host(Box<str>);
+
+/// Why a text is no host.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// There is none.
+    #[error("the host is empty; write it as in `http://www.example.com/path`")]
+    Empty,
+    /// Longer than [`HOST_BYTES`].
+    #[error("the host has {0} bytes; at most {HOST_BYTES} are allowed")]
+    TooLong(usize),
+    /// Not a name that a browser would ask for.
+    #[error("`{0}` is not a valid host name")]
+    Invalid(String),
+}
+
+impl Host {
+    /// The text that stands for every host.
+    pub const ANY: &str = "*";
+
+    /// Any host.
+    pub fn any() -> Self {
+        Host(Self::ANY.into())
+    }
+
+    /// Reads a host as people write it: any case, with or without a trailing dot, IDNs as U-labels or
+    /// A-labels, `*` for any host. Without a port.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or nothing that the WHATWG host parser takes.
+    pub fn parse(text: &str) -> Result<Self, HostError> {
+        if text == Self::ANY {
+            return Ok(Self::any());
+        }
+        if text.is_empty() {
+            return Err(HostError::Empty);
+        }
+        let host = url::Host::parse(text).map_err(|_| HostError::Invalid(text.to_owned()))?;
+        Self::from_serialised(&host.to_string())
+    }
+
+    /// Takes a host that the WHATWG parser has serialised.
+    pub(super) fn from_serialised(host: &str) -> Result<Self, HostError> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        // The parser admits `*`, which here would mean every host, and an empty name before the dot.
+        if host.is_empty() {
+            Err(HostError::Empty)
+        } else if host.contains('*') {
+            Err(HostError::Invalid(host.to_owned()))
+        } else if host.len() > HOST_BYTES {
+            Err(HostError::TooLong(host.len()))
+        } else {
+            Ok(Host(host.into()))
+        }
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Appends the canonical form of a Host field's or an authority's `host[:port]`; nothing if there is no name.
+///
+/// Its characters have been checked by whoever parsed the request; here only case, port and trailing dot go.
+pub(super) fn request_host_into(raw: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let end = match raw.first() {
+        Some(b'[') => raw.iter().position(|&byte| byte == b']').map_or(raw.len(), |bracket| bracket + 1),
+        _ => raw.iter().position(|&byte| byte == b':').unwrap_or(raw.len()),
+    };
+    let name = &raw[..end];
+    out.extend_from_slice(name.strip_suffix(b".").unwrap_or(name));
+    out[start..].make_ascii_lowercase();
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_take_their_canonical_form() {
+        for (raw, canonical) in [
+            ("WWW.Example.COM", "www.example.com"),
+            ("example.com.", "example.com"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("my_host", "my_host"),
+            ("0x7f.1", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("*", "*"),
+        ] {
+            assert_eq!(Host::parse(raw).unwrap().as_str(), canonical, "{raw}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for raw in ["", ".", "a b", "a/b", "*.example.com", "a:80", "[::1", "a%00b"] {
+            assert!(Host::parse(raw).is_err(), "{raw}");
+        }
+        assert!(matches!(Host::parse(&"a".repeat(300)), Err(HostError::TooLong(300))));
+    }
+
+    #[test]
+    fn a_request_host_loses_case_port_and_trailing_dot() {
+        for (raw, canonical) in [
+            ("WWW.Example.com:8080", "www.example.com"),
+            ("example.com.:80", "example.com"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            let mut out = b"before".to_vec();
+            request_host_into(raw.as_bytes(), &mut out);
+            assert_eq!(out, [b"before", canonical.as_bytes()].concat(), "{raw}");
+        }
+    }
+}

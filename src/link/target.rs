@@ -1,0 +1,144 @@
+//! Where a redirect leads.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::limits::TARGET_BYTES;
+
+/// The target of a redirect: an absolute http or https URL in its WHATWG serialisation, which is ASCII without
+/// spaces and control characters.
+///
+/// The serialisation, and not the text as given, is what is stored and sent: so what was judged is what the
+/// browser gets, to the byte. `https://www.gov.uk` is sent as `https://www.gov.uk/`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Target(Box<str>);
+
+/// Why a text is no target.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// There is none.
+    #[error("the target is empty; a redirect needs an absolute URL such as `https://www.example.com/new`")]
+    Empty,
+    /// A control character.
+    #[error("the target {0:?} holds a control character")]
+    Control(String),
+    /// Not an absolute URL.
+    #[error("the target `{text}` is not an absolute URL ({reason}); write it as in `https://www.example.com/new`")]
+    NotUrl {
+        /// The text.
+        text: String,
+        /// What the URL parser says of it.
+        reason: url::ParseError,
+    },
+    /// Another scheme than http and https.
+    #[error("the target `{0}` is neither http nor https")]
+    Scheme(String),
+    /// A user name or password.
+    #[error("the target `{0}` holds a user name or password; leave it out")]
+    Userinfo(String),
+    /// Longer than [`TARGET_BYTES`].
+    #[error("the target has {0} bytes; at most {TARGET_BYTES} are allowed")]
+    TooLong(usize),
+}
+
+impl Target {
+    /// Reads a target.
+    ///
+    /// # Errors
+    /// If the text is not an absolute http(s) URL, or holds control characters or a user name.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        if text.is_empty() {
+            return Err(TargetError::Empty);
+        }
+        if text.bytes().any(|byte| byte.is_ascii_control()) {
+            // The URL parser would drop tabs and newlines without a word.
+            return Err(TargetError::Control(text.to_owned()));
+        }
+        let url = Url::parse(text).map_err(|reason| TargetError::NotUrl { text: text.to_owned(), reason })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(TargetError::Scheme(text.to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(TargetError::Userinfo(text.to_owned()));
+        }
+        let text = String::from(url);
+        if text.len() > TARGET_BYTES {
+            return Err(TargetError::TooLong(text.len()));
+        }
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "a serialised URL is printable ASCII: {text:?}");
+        Ok(Target(text.into()))
+    }
+
+    /// Takes a text that was a target when it was stored.
+    pub(super) fn from_stored(text: &str) -> Option<Self> {
+        let plausible = text.len() <= TARGET_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+        plausible.then(|| Target(text.into()))
+    }
+
+    /// The serialised URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn targets_are_serialised() {
+        for (text, serialised) in [
+            ("https://www.gov.uk", "https://www.gov.uk/"),
+            ("HTTPS://WWW.Example.com:443/A?b[]=c#d", "https://www.example.com/A?b[]=c#d"),
+            ("http://b\u{fc}cher.example/\u{e9} x", "http://xn--bcher-kva.example/%C3%A9%20x"),
+            ("https://www.gov.uk//double", "https://www.gov.uk//double"),
+        ] {
+            assert_eq!(Target::parse(text).unwrap().as_str(), serialised);
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused_with_its_value() {
+        for (text, part) in [
+            ("", "empty"),
+            ("/relative", "`/relative` is not an absolute URL"),
+            ("www.example.com", "absolute"),
+            ("javascript:alert(1)", "neither http nor https"),
+            ("JaVa\tscript:alert(1)", "control"),
+            ("data:text/html,x", "neither http nor https"),
+            ("https://a.example/\r\nSet-Cookie: x", "control"),
+            ("https://user:pw@a.example/", "user name"),
+            ("https://exa mple.com/", "absolute"),
+            ("https://", "absolute"),
+        ] {
+            let error = Target::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        let long = format!("https://a.example/{}", "a".repeat(TARGET_BYTES));
+        assert!(matches!(Target::parse(&long), Err(TargetError::TooLong(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_is_printable_ascii_and_reads_back_as_itself(text in "https?://[a-z.]{1,10}/\\PC{0,20}") {
+            if let Ok(target) = Target::parse(&text) {
+                prop_assert!(target.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert_eq!(&Target::parse(target.as_str()).unwrap(), &target);
+            }
+        }
+    }
+}
