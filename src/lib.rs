@@ -36,6 +36,9 @@
 //! - **I9** A failed fsync is fatal for writing: nothing is acknowledged after it, redirects go on.
 
 pub mod cache;
+pub mod clock;
 pub mod http1;
 pub mod limits;
 pub mod link;
+pub mod log;
+pub mod store;

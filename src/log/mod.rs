@@ -1,0 +1,59 @@
+//! The log of changes: append-only segment files of checksummed, chained records (I1). `docs/format.md` gives
+//! every byte.
+//!
+//! - [`record`]: one record, bytes to type and back.
+//! - [`segment`]: one file: its header, where its records end, what damage is.
+//! - [`Log`]: the directory: append, sync, rotate. [`Replay`]: read it again.
+
+mod directory;
+pub mod record;
+mod replay;
+pub mod segment;
+
+use std::path::{Path, PathBuf};
+
+pub use directory::{Log, LogOpened, TornTail};
+pub use record::{ChainHash, LogId, OperationId, Record};
+pub use replay::{Location, Replay};
+
+/// Why the log can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The operating system refused.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Bytes that were durable are not as they were written (I8).
+    #[error(
+        "{path} is damaged at offset {offset}: {reason}. Nothing was changed. \
+         Restore the file from a copy, or the whole data directory from a backup."
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A sync failed before; nothing is written any more (I9).
+    #[error("the log is closed for writing, since a sync of it failed; restart after the disk has been seen to")]
+    Poisoned,
+}
+
+impl LogError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LogError {
+        let path = path.to_owned();
+        move |source| LogError::Io { action, path, source }
+    }
+
+    fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> LogError {
+        LogError::Damaged { path: path.to_owned(), offset, reason: reason.into() }
+    }
+}

@@ -1,0 +1,245 @@
+//! One record of the log. Numbers are little-endian.
+//!
+//! | offset | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 4 | magic: `CRM` and the version of the format, 1 |
+//! | 4 | 4 | CRC32C of everything from offset 8 to the end of the payload |
+//! | 8 | 4 | length of the payload |
+//! | 12 | 4 | zero |
+//! | 16 | 16 | log id |
+//! | 32 | 8 | epoch |
+//! | 40 | 8 | sequence, from 1 |
+//! | 48 | 8 | the sequence that was known durable when this record was written |
+//! | 56 | 8 | time, in milliseconds since the Unix epoch |
+//! | 64 | 16 | operation id |
+//! | 80 | 32 | chain hash of everything before |
+//! | 112 | … | payload |
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::limits::RECORD_PAYLOAD_BYTES;
+
+/// How a record begins.
+pub const MAGIC: [u8; 4] = *b"CRM\x01";
+
+/// Bytes before the payload.
+pub const HEADER_BYTES: usize = 112;
+
+/// Names a log for ever: what was written under another id is not of this log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogId(pub [u8; 16]);
+
+impl LogId {
+    /// A new one.
+    pub fn random() -> Self {
+        LogId(Uuid::new_v4().into_bytes())
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogId({self})")
+    }
+}
+
+/// Names an operation, so that it can be sent again safely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OperationId(pub [u8; 16]);
+
+impl OperationId {
+    /// A new one.
+    pub fn random() -> Self {
+        OperationId(Uuid::new_v4().into_bytes())
+    }
+}
+
+/// A hash over a log from its beginning: equal hashes, equal logs (BLAKE3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ChainHash(pub [u8; 32]);
+
+impl ChainHash {
+    /// Of a log without records.
+    pub fn genesis(log_id: LogId) -> Self {
+        ChainHash(*blake3::hash(&log_id.0).as_bytes())
+    }
+
+    /// After one more record: BLAKE3 of this hash and all bytes of the record.
+    pub fn after(self, record: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.0).update(record);
+        ChainHash(*hasher.finalize().as_bytes())
+    }
+}
+
+impl fmt::Debug for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainHash({})", blake3::Hash::from(self.0).to_hex())
+    }
+}
+
+/// A record, without the payload's meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<'b> {
+    /// Of which log.
+    pub log_id: LogId,
+    /// Under which term of writing; it rises when another node takes over.
+    pub epoch: u64,
+    /// Its number: 1, 2, 3 …
+    pub sequence: u64,
+    /// Everything up to this sequence was durable when the record was written. So damage to what was
+    /// acknowledged can be told from a write that never finished.
+    pub durable: u64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Which operation it carries.
+    pub operation: OperationId,
+    /// The hash of the log before it.
+    pub chain: ChainHash,
+    /// What it carries; at most [`RECORD_PAYLOAD_BYTES`].
+    pub payload: &'b [u8],
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Fewer bytes than the record has.
+    #[error("the file ends within the record")]
+    Short,
+    /// It does not begin like one.
+    #[error("no record begins here")]
+    Magic,
+    /// A length that no record has.
+    #[error("the record says that its payload has {0} bytes; at most {RECORD_PAYLOAD_BYTES} are allowed")]
+    Length(u32),
+    /// Its bytes are not the ones that were written.
+    #[error("the record has the checksum {found:08x} and should have {expected:08x}")]
+    Checksum {
+        /// As stored.
+        expected: u32,
+        /// As computed.
+        found: u32,
+    },
+}
+
+impl<'b> Record<'b> {
+    /// Appends the record's bytes.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        assert!(self.payload.len() <= RECORD_PAYLOAD_BYTES, "a payload of {} bytes", self.payload.len());
+        let start = out.len();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.log_id.0);
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.durable.to_le_bytes());
+        out.extend_from_slice(&self.time_ms.to_le_bytes());
+        out.extend_from_slice(&self.operation.0);
+        out.extend_from_slice(&self.chain.0);
+        out.extend_from_slice(self.payload);
+        let checksum = crc32c::crc32c(&out[start + 8..]);
+        out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Reads the record at the front of `bytes`; with it, how many bytes it has.
+    ///
+    /// # Errors
+    /// If there is no whole and intact record.
+    pub fn decode(bytes: &'b [u8]) -> Result<(Self, usize), RecordError> {
+        let header = bytes.get(..HEADER_BYTES).ok_or(RecordError::Short)?;
+        if header[..4] != MAGIC {
+            return Err(RecordError::Magic);
+        }
+        let payload_bytes = u32::from_le_bytes(field(header, 8));
+        if payload_bytes as usize > RECORD_PAYLOAD_BYTES {
+            return Err(RecordError::Length(payload_bytes));
+        }
+        let length = HEADER_BYTES + payload_bytes as usize;
+        let record = bytes.get(..length).ok_or(RecordError::Short)?;
+        let expected = u32::from_le_bytes(field(header, 4));
+        let found = crc32c::crc32c(&record[8..]);
+        if expected != found {
+            return Err(RecordError::Checksum { expected, found });
+        }
+        let record = Record {
+            log_id: LogId(field(header, 16)),
+            epoch: u64::from_le_bytes(field(header, 32)),
+            sequence: u64::from_le_bytes(field(header, 40)),
+            durable: u64::from_le_bytes(field(header, 48)),
+            time_ms: u64::from_le_bytes(field(header, 56)),
+            operation: OperationId(field(header, 64)),
+            chain: ChainHash(field(header, 80)),
+            payload: &record[HEADER_BYTES..],
+        };
+        Ok((record, length))
+    }
+}
+
+/// The `N` bytes at `offset` of a header that is known to be long enough.
+pub(super) fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
+    header[offset..offset + N].try_into().expect("N bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(payload: &[u8]) -> Record<'_> {
+        let log_id = LogId([7; 16]);
+        Record {
+            log_id,
+            epoch: 1,
+            sequence: 42,
+            durable: 41,
+            time_ms: 1_700_000_000_000,
+            operation: OperationId([9; 16]),
+            chain: ChainHash::genesis(log_id),
+            payload,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_decode_to_what_was_encoded(payload: Vec<u8>, behind: Vec<u8>) {
+            let mut bytes = Vec::new();
+            record(&payload).encode_into(&mut bytes);
+            let length = bytes.len();
+            bytes.extend_from_slice(&behind);
+            prop_assert_eq!(Record::decode(&bytes), Ok((record(&payload), length)));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_found(payload in proptest::collection::vec(any::<u8>(), 0..64), flip: usize) {
+            let mut bytes = Vec::new();
+            record(&payload).encode_into(&mut bytes);
+            let flip = flip % (bytes.len() * 8);
+            bytes[flip / 8] ^= 1 << (flip % 8);
+            prop_assert!(Record::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = Record::decode(&bytes);
+            let _ = Record::decode(&[&MAGIC[..], &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn a_record_cut_at_any_byte_is_short() {
+        let mut bytes = Vec::new();
+        record(b"payload").encode_into(&mut bytes);
+        for end in 0..bytes.len() {
+            assert_eq!(Record::decode(&bytes[..end]), Err(RecordError::Short), "{end}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Reading a log again, record by record, over all its segments.
+
+use std::path::{Path, PathBuf};
+
+use super::LogError;
+use super::record::{LogId, Record};
+use super::segment::{self, Cursor, End, SegmentHeader};
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// The first sequence of its segment.
+    pub segment: u64,
+    /// Its offset in the segment, in bytes.
+    pub offset: u64,
+    /// Its length, in bytes.
+    pub length: u32,
+}
+
+/// A reader of the log. It checks every record and every seam between segments.
+pub struct Replay {
+    log_id: LogId,
+    /// The segments that come after the open one, last first.
+    later: Vec<(u64, PathBuf)>,
+    path: PathBuf,
+    header: SegmentHeader,
+    bytes: Vec<u8>,
+    cursor: Cursor,
+}
+
+impl Replay {
+    pub(super) fn from(dir: &Path, log_id: LogId, sequence: u64) -> Result<Self, LogError> {
+        let mut later = segment::list(dir)?;
+        later.reverse();
+        let newest_first = later.iter().position(|&(first, _)| first <= sequence);
+        let Some(index) = newest_first else {
+            let reason = format!("the segment that should hold record {sequence} is missing");
+            return Err(LogError::damaged(dir, 0, reason));
+        };
+        let (_, path) = later[index].clone();
+        later.truncate(index);
+        let (header, bytes) = segment::read(&path)?;
+        let mut replay = Replay { log_id, later, cursor: Cursor::at_start(&header), path, header, bytes };
+        replay.check_log_id()?;
+        while replay.cursor.next_sequence < sequence {
+            if replay.next()?.is_none() {
+                break;
+            }
+        }
+        Ok(replay)
+    }
+
+    /// The sequence of the next record; after the last one, what the next to be appended gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.cursor.next_sequence
+    }
+
+    /// The hash of the log before the next record.
+    pub fn chain(&self) -> super::ChainHash {
+        self.cursor.chain
+    }
+
+    /// The next record and its place; None at the end of the log.
+    ///
+    /// # Errors
+    /// If a segment can't be read, is damaged, or does not follow the one before it.
+    #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader, which Iterator can't say")]
+    pub fn next(&mut self) -> Result<Option<(Location, Record<'_>)>, LogError> {
+        // A probe first: the record borrows from `self`, so it can't be held across the opening of a segment.
+        let mut probe = self.cursor;
+        while probe.next(&self.header, &self.bytes).is_none() {
+            if !self.open_next_segment()? {
+                return Ok(None);
+            }
+            probe = self.cursor;
+        }
+        let offset = self.cursor.offset;
+        let length = (probe.offset - offset) as u32;
+        self.cursor = probe;
+        let (record, _) = Record::decode(&self.bytes[offset..])
+            .map_err(|error| LogError::damaged(&self.path, offset as u64, error.to_string()))?;
+        Ok(Some((Location { segment: self.header.first_sequence, offset: offset as u64, length }, record)))
+    }
+
+    fn open_next_segment(&mut self) -> Result<bool, LogError> {
+        let end = segment::check_end(&self.path, &self.header, &self.bytes, &self.cursor)?;
+        let Some((_, path)) = self.later.pop() else { return Ok(false) };
+        let offset = self.cursor.offset as u64;
+        if let End::Torn(reason) = end {
+            // Before a new segment is begun the last one is synced: no write can be torn here.
+            return Err(LogError::damaged(&self.path, offset, reason.to_string()));
+        }
+        let (header, bytes) = segment::read(&path)?;
+        if header.first_sequence != self.cursor.next_sequence {
+            let reason = format!(
+                "the records end with {}, but the next segment begins with {}",
+                self.cursor.next_sequence - 1,
+                header.first_sequence
+            );
+            return Err(LogError::damaged(&self.path, offset, reason));
+        }
+        if header.chain != self.cursor.chain {
+            let reason = "the segment does not continue the one before it: its chain hash differs";
+            return Err(LogError::damaged(&path, 0, reason));
+        }
+        self.cursor = Cursor::at_start(&header);
+        (self.path, self.header, self.bytes) = (path, header, bytes);
+        self.check_log_id()?;
+        Ok(true)
+    }
+
+    fn check_log_id(&self) -> Result<(), LogError> {
+        if self.header.log_id == self.log_id {
+            return Ok(());
+        }
+        let reason = format!("the segment is of the log {}, this log is {}", self.header.log_id, self.log_id);
+        Err(LogError::damaged(&self.path, 0, reason))
+    }
+}

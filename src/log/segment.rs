@@ -1,0 +1,246 @@
+//! One segment file: a header, then records one after the other, then zeros up to the preallocated length.
+//!
+//! | offset | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 8 | magic: `CAROMLOG` |
+//! | 8 | 4 | version of the format, 1 |
+//! | 12 | 4 | CRC32C of everything from offset 16 to 128 |
+//! | 16 | 16 | log id |
+//! | 32 | 8 | epoch |
+//! | 40 | 8 | sequence of the first record |
+//! | 48 | 32 | chain hash before the first record |
+//! | 80 | 48 | zero |
+//! | 128 | … | records |
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+
+use super::LogError;
+use super::record::{ChainHash, LogId, MAGIC as RECORD_MAGIC, Record, RecordError, field};
+use crate::limits::SEGMENT_BYTES;
+
+/// How a segment begins.
+pub const MAGIC: [u8; 8] = *b"CAROMLOG";
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// Bytes before the first record.
+pub const HEADER_BYTES: usize = 128;
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Of which log it is a part.
+    pub log_id: LogId,
+    /// The epoch in which it was begun.
+    pub epoch: u64,
+    /// The sequence of its first record.
+    pub first_sequence: u64,
+    /// The chain hash of all before its first record.
+    pub chain: ChainHash,
+}
+
+impl SegmentHeader {
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.log_id.0);
+        bytes[32..40].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.first_sequence.to_le_bytes());
+        bytes[48..80].copy_from_slice(&self.chain.0);
+        let checksum = crc32c::crc32c(&bytes[16..]);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, in words.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let bytes = bytes.get(..HEADER_BYTES).ok_or("the file is shorter than a segment's header")?;
+        if bytes[..8] != MAGIC {
+            return Err("the file does not begin like a segment of the log".to_owned());
+        }
+        let version = u32::from_le_bytes(field(bytes, 8));
+        if version != VERSION {
+            return Err(format!("the segment has format {version}; this version of carom reads format {VERSION}"));
+        }
+        let (expected, found) = (u32::from_le_bytes(field(bytes, 12)), crc32c::crc32c(&bytes[16..]));
+        if expected != found {
+            return Err(format!("the segment's header has the checksum {found:08x} and should have {expected:08x}"));
+        }
+        Ok(SegmentHeader {
+            log_id: LogId(field(bytes, 16)),
+            epoch: u64::from_le_bytes(field(bytes, 32)),
+            first_sequence: u64::from_le_bytes(field(bytes, 40)),
+            chain: ChainHash(field(bytes, 48)),
+        })
+    }
+}
+
+/// The name of the segment that begins with this sequence.
+pub fn file_name(first_sequence: u64) -> String {
+    format!("{first_sequence:020}.log")
+}
+
+/// The segments of a directory, in order: first sequence and path.
+///
+/// # Errors
+/// If the directory can't be read.
+pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(LogError::io("reading the directory", dir))? {
+        let entry = entry.map_err(LogError::io("reading the directory", dir))?;
+        let name = entry.file_name();
+        let first = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|number| number.parse().ok());
+        if let Some(first) = first {
+            segments.push((first, entry.path()));
+        }
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// Creates a segment, preallocated and with its header, durable together with its name.
+pub(super) fn create(dir: &Path, header: &SegmentHeader) -> Result<(File, PathBuf), LogError> {
+    let path = dir.join(file_name(header.first_sequence));
+    // Under another name until it is whole: a crash must not leave a segment without header.
+    let unfinished = path.with_extension("new");
+    let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&unfinished);
+    let file = file.map_err(LogError::io("creating", &unfinished))?;
+    preallocate(&file, &unfinished)?;
+    file.write_all_at(&header.encode(), 0).map_err(LogError::io("writing", &unfinished))?;
+    file.sync_all().map_err(LogError::io("syncing", &unfinished))?;
+    std::fs::rename(&unfinished, &path).map_err(LogError::io("renaming", &unfinished))?;
+    sync_dir(dir)?;
+    Ok((file, path))
+}
+
+/// Gives the file its full length, so that appending changes no metadata and a sync stays cheap.
+pub(super) fn preallocate(file: &File, path: &Path) -> Result<(), LogError> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, SEGMENT_BYTES) {
+        Ok(()) => Ok(()),
+        // Some file systems can't; there a sparse file does.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(SEGMENT_BYTES).map_err(LogError::io("extending", path)),
+        Err(error) => Err(LogError::io("preallocating", path)(error.into())),
+    }
+}
+
+/// Makes names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
+    let sync = || File::open(dir)?.sync_all();
+    sync().map_err(LogError::io("syncing the directory", dir))
+}
+
+/// Reads a whole segment and its header.
+pub(super) fn read(path: &Path) -> Result<(SegmentHeader, Vec<u8>), LogError> {
+    let bytes = std::fs::read(path).map_err(LogError::io("reading", path))?;
+    let header = SegmentHeader::decode(&bytes).map_err(|reason| LogError::damaged(path, 0, reason))?;
+    if path.file_name().is_none_or(|name| name != file_name(header.first_sequence).as_str()) {
+        let reason = format!("the segment begins with record {}, which its name denies", header.first_sequence);
+        return Err(LogError::damaged(path, 0, reason));
+    }
+    Ok((header, bytes))
+}
+
+/// Where in a log a reader stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) offset: usize,
+    pub(super) next_sequence: u64,
+    pub(super) chain: ChainHash,
+}
+
+impl Cursor {
+    pub(super) fn at_start(header: &SegmentHeader) -> Self {
+        Cursor { offset: HEADER_BYTES, next_sequence: header.first_sequence, chain: header.chain }
+    }
+
+    /// Reads the record under the cursor and steps over it. None where the records of the segment end, be it
+    /// cleanly or in a torn write: [`check_end`] tells these from damage.
+    pub(super) fn next<'b>(&mut self, header: &SegmentHeader, bytes: &'b [u8]) -> Option<Record<'b>> {
+        let (record, length) = Record::decode(&bytes[self.offset..]).ok()?;
+        let continues = record.log_id == header.log_id
+            && record.sequence == self.next_sequence
+            && record.chain == self.chain;
+        if !continues {
+            return None;
+        }
+        self.chain = self.chain.after(&bytes[self.offset..self.offset + length]);
+        self.next_sequence += 1;
+        self.offset += length;
+        Some(record)
+    }
+}
+
+/// How the records of a segment end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// In zeros, or with the file.
+    Clean,
+    /// In bytes of a write that did not finish.
+    Torn(RecordError),
+}
+
+/// Judges what lies behind the last readable record of a segment, at the cursor.
+///
+/// A crash may leave any part of what was written since the last sync, later records without earlier ones
+/// among it. But a record that knows the one at the cursor durable proves that that one was acknowledged: then
+/// it is damage (I8).
+pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: &Cursor) -> Result<End, LogError> {
+    let rest = &bytes[end.offset..];
+    let Some(first) = rest.iter().position(|&byte| byte != 0) else { return Ok(End::Clean) };
+    let reason = Record::decode(rest).err().unwrap_or(RecordError::Magic);
+    let mut at = first;
+    while let Some(found) = memchr::memmem::find(&rest[at..], &RECORD_MAGIC) {
+        at += found;
+        if let Ok((record, _)) = Record::decode(&rest[at..])
+            && record.log_id == header.log_id
+            && record.durable >= end.next_sequence
+        {
+            let reason = format!(
+                "record {} can't be read ({reason}), but record {} further on shows that it was durable",
+                end.next_sequence, record.sequence
+            );
+            return Err(LogError::damaged(path, end.offset as u64, reason));
+        }
+        at += 1;
+    }
+    Ok(End::Torn(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_decode_to_what_was_encoded_and_a_flipped_bit_is_found() {
+        let log_id = LogId([3; 16]);
+        let header = SegmentHeader { log_id, epoch: 1, first_sequence: 99, chain: ChainHash::genesis(log_id) };
+        let bytes = header.encode();
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        for flip in 0..HEADER_BYTES * 8 {
+            let mut bytes = bytes;
+            bytes[flip / 8] ^= 1 << (flip % 8);
+            assert!(SegmentHeader::decode(&bytes).is_err(), "bit {flip}");
+        }
+        assert!(SegmentHeader::decode(&bytes[..HEADER_BYTES - 1]).is_err());
+    }
+
+    #[test]
+    fn an_unfinished_segment_is_not_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("00000000000000000009.new"), b"").unwrap();
+        std::fs::write(dir.path().join("00000000000000000009.log"), b"").unwrap();
+        std::fs::write(dir.path().join("00000000000000000010.log"), b"").unwrap();
+        let firsts: Vec<u64> = list(dir.path()).unwrap().into_iter().map(|(first, _)| first).collect();
+        assert_eq!(firsts, [9, 10]);
+    }
+}
