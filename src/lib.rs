@@ -37,6 +37,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod engine;
 pub mod http1;
 pub mod limits;
 pub mod link;

@@ -29,3 +29,18 @@ pub const RECORD_PAYLOAD_BYTES: usize = 512 * 1024;
 
 /// Size of a segment file of the log, in bytes; it is preallocated.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Most requests that wait for the writer; whoever asks for more waits before that.
+pub const WRITER_QUEUE: usize = 1_024;
+
+/// Most records that one sync makes durable together.
+pub const GROUP_RECORDS: usize = 1_024;
+
+/// Most bytes of records that one sync makes durable together. More than one record may take.
+pub const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most sets that may be open at a time.
+pub const OPEN_SETS: usize = 16;
+
+/// Most reads that wait for a reader thread; a request that needs one more gets 503.
+pub const READER_QUEUE: usize = 4_096;

@@ -210,17 +210,17 @@ impl Log {
         Replay::from(&self.dir, self.id(), sequence)
     }
 
-    /// Reads one record's payload again.
+    /// Reads one record again: its sequence and payload.
     ///
     /// # Errors
     /// If it can't be read, or is damaged.
-    pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
+    pub fn read(&self, location: Location) -> Result<(u64, Vec<u8>), LogError> {
         let path = self.dir.join(segment::file_name(location.segment));
         let mut bytes = vec![0; location.length as usize];
         let mut read = || File::open(&path)?.read_exact_at(&mut bytes, location.offset);
         read().map_err(LogError::io("reading", &path))?;
         match Record::decode(&bytes) {
-            Ok((record, _)) => Ok(record.payload.to_vec()),
+            Ok((record, _)) => Ok((record.sequence, record.payload.to_vec())),
             Err(error) => Err(LogError::damaged(&path, location.offset, error.to_string())),
         }
     }

@@ -1,0 +1,60 @@
+//! One process per data directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Why the data directory can't be held.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process does.
+    #[error(
+        "the data directory {} is in use by {holder}. Stop that process first, or give another directory with --data",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process, as far as known.
+        holder: String,
+    },
+    /// The operating system refused.
+    #[error("the data directory {} can't be used: {source}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// The lock of a data directory. The operating system lets go of it when the process ends, however it ends.
+pub(super) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    pub(super) fn take(data: &Path) -> Result<Self, LockError> {
+        let io = |source| LockError::Io { path: data.to_owned(), source };
+        std::fs::create_dir_all(data).map_err(io)?;
+        let path = data.join("lock");
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+                let holder =
+                    if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
+                return Err(LockError::InUse { path: data.to_owned(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // Whose it is, for whoever is refused; the lock itself does not depend on it.
+        file.set_len(0).map_err(io)?;
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        Ok(DirectoryLock { _file: file })
+    }
+}

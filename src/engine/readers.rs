@@ -1,0 +1,75 @@
+//! Threads that read the store for those that must not wait: sled blocks, a worker must not.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use super::read::{self, Miss};
+use crate::cache::{CachedLink, SharedCache};
+use crate::limits::READER_QUEUE;
+use crate::store::{Store, StoreError};
+
+/// Where the answer to a miss goes. Called on a reader thread.
+pub trait ReadReply: Send + Sync {
+    /// Takes the entry that the store has, or why it can't be had.
+    fn deliver(&self, token: u64, miss: Miss, result: Result<CachedLink, StoreError>);
+}
+
+struct Read {
+    miss: Miss,
+    token: u64,
+    reply: Arc<dyn ReadReply>,
+}
+
+/// A pool of reader threads with a bounded queue ([`READER_QUEUE`]). They end when it is dropped.
+pub struct ReaderPool {
+    queue: Option<Sender<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ReaderPool {
+    pub(super) fn start(shared: Arc<SharedCache>, store: Arc<dyn Store>, threads: usize) -> std::io::Result<Self> {
+        let (queue, reads) = crossbeam_channel::bounded::<Read>(READER_QUEUE);
+        let mut pool = ReaderPool { queue: Some(queue), threads: Vec::new() };
+        for index in 0..threads {
+            let (shared, store, reads) = (Arc::clone(&shared), Arc::clone(&store), reads.clone());
+            let thread = std::thread::Builder::new().name(format!("carom-reader-{index}"));
+            pool.threads.push(thread.spawn(move || run(&shared, store.as_ref(), &reads))?);
+        }
+        Ok(pool)
+    }
+
+    /// Has the store read for a miss. The answer comes to `reply` with the token, which means nothing here.
+    ///
+    /// # Errors
+    /// The miss, if too many wait already (I6).
+    pub fn read(&self, miss: Miss, token: u64, reply: Arc<dyn ReadReply>) -> Result<(), Miss> {
+        let queue = self.queue.as_ref().expect("the queue is there until the pool is dropped");
+        queue.try_send(Read { miss, token, reply }).map_err(|error| match error {
+            TrySendError::Full(read) | TrySendError::Disconnected(read) => read.miss,
+        })
+    }
+}
+
+fn run(shared: &SharedCache, store: &dyn Store, reads: &Receiver<Read>) {
+    for Read { miss, token, reply } in reads {
+        let key = std::str::from_utf8(&miss.key).expect("a canonical key is ASCII");
+        let result = read::stored_entry(store, key).map(|entry| read::cached_link(&miss.key, &entry));
+        if let Ok(link) = &result {
+            // Dropped there if the link was changed since the miss (I5).
+            shared.fill(miss.hash, miss.stamp, link.clone());
+        }
+        reply.deliver(token, miss, result);
+    }
+}
+
+impl Drop for ReaderPool {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // Its panic has been printed; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! From whatever a crash, or a person, left of the store to one that holds the whole log (I1).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::applier::Applier;
+use super::writer::{Failure, read_part};
+use super::{EngineConfig, OpenError};
+use crate::cache::SharedCache;
+use crate::clock;
+use crate::link::{Payload, SetId, decode_payload};
+use crate::log::{ChainHash, Location, Log, LogError, LogOpened, TornTail};
+use crate::store::{Position, SledStore, Store, StoreError};
+
+/// What was found and done when the data directory was opened.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The remains of a write that was never acknowledged.
+    pub torn: Option<TornTail>,
+    /// The store that could not be used.
+    pub set_aside: Option<SetAside>,
+    /// How many records were applied to the store.
+    pub applied_records: u64,
+}
+
+/// A store that could not be used; another was built in its place from the log.
+#[derive(Debug)]
+pub struct SetAside {
+    /// Where it lies now. It can be deleted.
+    pub path: PathBuf,
+    /// Why it could not be used.
+    pub reason: String,
+}
+
+pub(super) struct Recovered {
+    pub(super) log: Log,
+    pub(super) applier: Applier,
+    pub(super) report: Recovery,
+}
+
+/// Opens log and store and brings the store to the end of the log.
+pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result<Recovered, OpenError> {
+    let LogOpened { log, torn } = Log::open(&config.data.join("log"))?;
+    let mut report = Recovery { torn, ..Recovery::default() };
+    let path = config.data.join("store");
+    let (store, position) = match open_store(&path, config, &log, report.torn.as_ref())? {
+        Ok(opened) => opened,
+        Err(reason) => {
+            report.set_aside = Some(set_aside(&path, reason)?);
+            (Arc::new(SledStore::open(&path, config.store_cache_bytes)?) as Arc<dyn Store>, beginning(&log))
+        }
+    };
+    let mut applier = Applier::new(store, shared, position);
+    report.applied_records = replay(&log, &mut applier)?;
+    if report.applied_records > 0 {
+        // Once, here, rather than again at the next start.
+        applier.store().flush()?;
+    }
+    Ok(Recovered { log, applier, report })
+}
+
+/// The position before the first record.
+fn beginning(log: &Log) -> Position {
+    let chain = ChainHash::genesis(log.id());
+    Position { log_id: log.id(), sequence: 0, chain, partial: None, open_sets: Vec::new() }
+}
+
+type Opened = (Arc<dyn Store>, Position);
+
+/// Opens the store, if it is of use for this log. If not, says why.
+fn open_store(
+    path: &Path, config: &EngineConfig, log: &Log, torn: Option<&TornTail>,
+) -> Result<Result<Opened, String>, OpenError> {
+    let opened = SledStore::open(path, config.store_cache_bytes)
+        .and_then(|store| store.position().map(|position| (Arc::new(store) as Arc<dyn Store>, position)));
+    let (store, position) = match opened {
+        Ok((store, position)) => (store, position.unwrap_or_else(|| beginning(log))),
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    if position.log_id != log.id() {
+        return Ok(Err(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
+    }
+    let last = log.next_sequence() - 1;
+    if let Some(torn) = torn.filter(|torn| position.sequence >= torn.sequence) {
+        // What the store holds was durable in the log: so this was no write that a crash cut short (I8).
+        return Err(OpenError::Log(LogError::Damaged {
+            path: torn.path.clone(),
+            offset: torn.offset,
+            reason: format!("{}; the store shows that record {} was durable", torn.reason, torn.sequence),
+        }));
+    }
+    if position.sequence > last {
+        return Ok(Err(format!("it holds record {}, and the log ends with {last}", position.sequence)));
+    }
+    let replay = log.replay(position.sequence + 1)?;
+    if replay.chain() != position.chain {
+        return Ok(Err(format!("up to record {} it holds another history than the log", position.sequence)));
+    }
+    Ok(Ok((store, position)))
+}
+
+/// Moves a store out of the way, under a name that says when.
+fn set_aside(path: &Path, reason: String) -> Result<SetAside, OpenError> {
+    let aside = path.with_file_name(format!("store.unusable-{}", clock::unix_time_ms()));
+    std::fs::rename(path, &aside)
+        .map_err(|error| OpenError::Io(format!("renaming {} to {}", path.display(), aside.display()), error))?;
+    Ok(SetAside { path: aside, reason })
+}
+
+/// Applies what the store lacks; how many records that were.
+fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
+    let applied = applier.position().sequence;
+    let open_sets = applier.position().open_sets.clone();
+    // The parts of sets that were open at the position lie before it: they are collected again.
+    let from = open_sets.iter().map(|set| set.0).min().unwrap_or(applied + 1).min(applied + 1);
+    let mut replay = log.replay(from)?;
+    let mut records = 0;
+    loop {
+        let Some((location, record)) = replay.next()? else { break };
+        let (sequence, time_ms) = (record.sequence, record.time_ms);
+        let payload = decode_payload(record.payload)
+            .map_err(|error| OpenError::Record { sequence, reason: error.to_string() })?;
+        if sequence <= applied {
+            if let Payload::SetPart(set, _) = payload {
+                applier.collect_part(set, location);
+            }
+            continue;
+        }
+        let chain = replay.chain();
+        apply_record(log, applier, payload, RecordPlace { sequence, time_ms, chain, location })?;
+        records += 1;
+    }
+    applier.drop_all_sets();
+    applier.flush()?;
+    Ok(records)
+}
+
+struct RecordPlace {
+    sequence: u64,
+    time_ms: u64,
+    chain: ChainHash,
+    location: Location,
+}
+
+fn apply_record(log: &Log, applier: &mut Applier, payload: Payload, place: RecordPlace) -> Result<(), OpenError> {
+    let RecordPlace { sequence, time_ms, chain, location } = place;
+    match payload {
+        Payload::Batch(commands) => applier.apply_recovered(&commands, sequence, time_ms, chain)?,
+        Payload::SetBegin => applier.begin_set(SetId(sequence), chain),
+        Payload::SetPart(set, _) => applier.add_part(set, location, chain),
+        Payload::SetCommit(set) => {
+            let read = &mut |location| read_part(log, location);
+            applier.commit_set(set, time_ms, chain, read, &mut |_| {})?;
+        }
+    }
+    Ok(())
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Log(error) => OpenError::Log(error),
+            Failure::Store(error) => OpenError::Store(error),
+            Failure::Record { sequence, reason } => OpenError::Record { sequence, reason },
+        }
+    }
+}

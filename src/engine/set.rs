@@ -1,0 +1,131 @@
+//! A change too large for one record.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::Sender;
+
+use super::writer::{Request, SubmitError};
+use crate::limits::{BATCH_COMMANDS, RECORD_PAYLOAD_BYTES};
+use crate::link::{Action, Command, LinkKey, Outcome, Precondition, SetId};
+
+/// What became of a set, in commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SetSummary {
+    /// Links that are new.
+    pub created: u64,
+    /// Links that have another destination.
+    pub replaced: u64,
+    /// Links that are gone.
+    pub deleted: u64,
+    /// Commands that had nothing to change.
+    pub unchanged: u64,
+}
+
+impl SetSummary {
+    /// Counts one more outcome.
+    pub(super) fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Created(_) => self.created += 1,
+            Outcome::Replaced { .. } => self.replaced += 1,
+            Outcome::Deleted => self.deleted += 1,
+            Outcome::Unchanged => self.unchanged += 1,
+        }
+    }
+
+    /// How many commands there were.
+    pub fn commands(&self) -> u64 {
+        self.created + self.replaced + self.deleted + self.unchanged
+    }
+}
+
+/// A set that is being written. Its parts go to the log as they come; they take effect with
+/// [`commit`](Self::commit). Dropped before that, the set never was.
+pub struct SetWriter {
+    requests: Sender<Request>,
+    set: SetId,
+    part: Vec<Command>,
+    part_bytes: usize,
+    applied: Arc<AtomicU64>,
+    committed: bool,
+}
+
+/// What a command takes in a record beyond its key and target, at most: tags, lengths and the status.
+const COMMAND_OVERHEAD_BYTES: usize = 48;
+
+impl SetWriter {
+    pub(super) fn begin(requests: Sender<Request>) -> Result<Self, SubmitError> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        requests.send(Request::SetBegin { reply }).map_err(|_| SubmitError::closed())?;
+        let set = answer.recv().map_err(|_| SubmitError::closed())??;
+        Ok(SetWriter {
+            requests,
+            set,
+            part: Vec::new(),
+            part_bytes: 0,
+            applied: Arc::new(AtomicU64::new(0)),
+            committed: false,
+        })
+    }
+
+    /// Adds a change.
+    ///
+    /// # Errors
+    /// If the writer has ended. Other errors come with [`commit`](Self::commit).
+    pub fn add(&mut self, key: LinkKey, action: Action) -> Result<(), SubmitError> {
+        let target_bytes = match &action {
+            Action::Put(destination) => destination.target().map_or(0, |target| target.as_str().len()),
+            Action::Delete => 0,
+        };
+        let bytes = key.as_str().len() + target_bytes + COMMAND_OVERHEAD_BYTES;
+        if self.part.len() == BATCH_COMMANDS || self.part_bytes + bytes > RECORD_PAYLOAD_BYTES {
+            self.send_part()?;
+        }
+        self.part_bytes += bytes;
+        self.part.push(Command { key, action, precondition: Precondition::None });
+        Ok(())
+    }
+
+    fn send_part(&mut self) -> Result<(), SubmitError> {
+        let commands = std::mem::take(&mut self.part);
+        self.part_bytes = 0;
+        self.requests.send(Request::SetPart { set: self.set, commands }).map_err(|_| SubmitError::closed())
+    }
+
+    /// How many commands of the set have been applied; it rises during [`commit`](Self::commit).
+    pub fn applied(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.applied)
+    }
+
+    /// Makes the set durable and applies it, and returns when every later request sees all of it. While it is
+    /// applied, readers see it arrive in order.
+    ///
+    /// # Errors
+    /// If the log could not be written. Then the set has not been applied, and will not be, unless the error
+    /// says that the outcome is unknown.
+    pub fn commit(mut self) -> Result<SetSummary, SubmitError> {
+        if !self.part.is_empty() {
+            self.send_part()?;
+        }
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let applied = Arc::clone(&self.applied);
+        self.committed = true;
+        let request = Request::SetCommit { set: self.set, applied, reply };
+        self.requests.send(request).map_err(|_| SubmitError::closed())?;
+        answer.recv().map_err(|_| SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() })?
+    }
+}
+
+impl Drop for SetWriter {
+    fn drop(&mut self) {
+        if !self.committed {
+            // If the writer has ended, the set is forgotten already.
+            let _ = self.requests.send(Request::SetDrop { set: self.set });
+        }
+    }
+}
+
+/// Counts an applied command for whoever watches.
+pub(super) fn count_applied(applied: &AtomicU64) {
+    applied.fetch_add(1, Ordering::Relaxed);
+}

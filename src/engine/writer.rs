@@ -1,0 +1,334 @@
+//! The one writer (I2): everything that changes links passes through this thread, in one order.
+//!
+//! It takes what waits, judges it, appends it to the log, syncs once for all of it, applies it to store and
+//! caches, and answers (I1). While it syncs, the next group gathers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::applier::{Accepted, Applier, Staged};
+use super::set::{SetSummary, count_applied};
+use crate::clock;
+use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, RECORD_PAYLOAD_BYTES};
+use crate::link::{Command, Outcome, Payload, Refusal, SetId, decode_payload, encode_payload};
+use crate::log::{ChainHash, Location, Log, LogError, OperationId};
+use crate::store::StoreError;
+
+/// Why a change was not made, or may not have been.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SubmitError {
+    /// A precondition was not met. Nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// More than a record takes. Nothing changed.
+    #[error(
+        "the batch has {commands} commands and {bytes} bytes; at most {BATCH_COMMANDS} commands and \
+         {RECORD_PAYLOAD_BYTES} bytes are allowed. Send it in parts"
+    )]
+    TooLarge {
+        /// Its commands.
+        commands: usize,
+        /// Its bytes, encoded.
+        bytes: usize,
+    },
+    /// Too many sets are being written. Nothing changed.
+    #[error("{OPEN_SETS} sets are being written already; wait until one of them is done")]
+    TooManySets,
+    /// No change can be made any more. Nothing changed.
+    #[error("no change is accepted: {reason}. Restart carom when the cause has been removed")]
+    Closed {
+        /// Why.
+        reason: String,
+    },
+    /// The change may or may not be durable. It will be seen after a restart, or never.
+    #[error("the outcome is unknown: {reason}. Restart carom, then look whether the change was made")]
+    OutcomeUnknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl SubmitError {
+    pub(super) fn closed() -> Self {
+        SubmitError::Closed { reason: "the writer has ended".to_owned() }
+    }
+}
+
+type Reply<T> = Sender<Result<T, SubmitError>>;
+type BatchReply = Box<dyn FnOnce(Result<Vec<Outcome>, SubmitError>) + Send>;
+
+/// What the writer is asked for.
+pub(super) enum Request {
+    Batch {
+        operation: OperationId,
+        commands: Vec<Command>,
+        reply: BatchReply,
+    },
+    SetBegin {
+        reply: Reply<SetId>,
+    },
+    SetPart {
+        set: SetId,
+        commands: Vec<Command>,
+    },
+    SetCommit {
+        set: SetId,
+        applied: Arc<AtomicU64>,
+        reply: Reply<SetSummary>,
+    },
+    SetDrop {
+        set: SetId,
+    },
+    Stop,
+}
+
+/// What is to be applied once the group is durable.
+enum Step {
+    Accepted { accepted: Accepted, chain: ChainHash },
+    SetBegin { set: SetId, chain: ChainHash },
+    SetPart { set: SetId, location: Location, chain: ChainHash },
+}
+
+/// An answer that waits until the group is durable and applied: also a refusal may rest on what the group holds.
+enum Answer {
+    Batch { result: Result<Vec<Outcome>, SubmitError>, reply: BatchReply },
+    SetBegin { result: Result<SetId, SubmitError>, reply: Reply<SetId> },
+}
+
+impl Answer {
+    /// Sends the answer; after a failure of the group, that instead of a success.
+    fn send(self, failure: Option<&Failure>) {
+        let unknown = failure.map(|failure| SubmitError::OutcomeUnknown { reason: failure.reason() });
+        match self {
+            Answer::Batch { result, reply } => reply(result.and_then(|outcomes| unknown.map_or(Ok(outcomes), Err))),
+            Answer::SetBegin { result, reply } => {
+                // Nobody waits any more: a set that nobody writes is dropped when carom starts again.
+                let _ = reply.send(result.and_then(|set| unknown.map_or(Ok(set), Err)));
+            }
+        }
+    }
+}
+
+/// What makes an end of writing.
+pub(super) enum Failure {
+    Log(LogError),
+    Store(StoreError),
+    Record { sequence: u64, reason: String },
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        Failure::Log(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Store(error)
+    }
+}
+
+impl Failure {
+    fn reason(&self) -> String {
+        match self {
+            Failure::Log(error) => error.to_string(),
+            Failure::Store(error) => error.to_string(),
+            Failure::Record { sequence, reason } => format!("record {sequence} of the log: {reason}"),
+        }
+    }
+}
+
+/// The body of the writer thread.
+pub(super) fn run(log: Log, applier: Applier, queue: &Receiver<Request>) {
+    let mut writer = Writer { log, applier, open_sets: BTreeSet::new(), closed: None };
+    while let Ok(first) = queue.recv() {
+        if !writer.run_group(first, queue) {
+            break;
+        }
+    }
+}
+
+struct Writer {
+    log: Log,
+    applier: Applier,
+    open_sets: BTreeSet<SetId>,
+    /// Why nothing is written any more (I9).
+    closed: Option<String>,
+}
+
+/// What a group holds so far.
+#[derive(Default)]
+struct Group {
+    staged: Staged,
+    steps: Vec<Step>,
+    answers: Vec<Answer>,
+}
+
+impl Writer {
+    /// Takes a group from the queue and does all of it. False if the writer is to end.
+    fn run_group(&mut self, first: Request, queue: &Receiver<Request>) -> bool {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        let mut goes_on = true;
+        while let Some(request) = next.take() {
+            match request {
+                Request::Batch { operation, commands, reply } => {
+                    let result = self.log_batch(operation, commands, &mut group);
+                    group.answers.push(Answer::Batch { result, reply });
+                }
+                Request::SetBegin { reply } => {
+                    let result = self.log_set_begin(&mut group);
+                    group.answers.push(Answer::SetBegin { result, reply });
+                }
+                // If it can't be logged, the writer is closed by that, and the commit will say so.
+                Request::SetPart { set, commands } => drop(self.log_set_part(set, commands, &mut group)),
+                Request::SetDrop { set } => {
+                    self.open_sets.remove(&set);
+                    self.applier.drop_set(set);
+                }
+                Request::SetCommit { set, applied, reply } => {
+                    // What a set changes is too much to be staged: the group ends before it.
+                    self.finish_group(std::mem::take(&mut group));
+                    // Nobody waits any more: the change stands all the same.
+                    let _ = reply.send(self.commit_set(set, &applied));
+                }
+                Request::Stop => {
+                    goes_on = false;
+                    break;
+                }
+            }
+            if group.answers.len() < GROUP_RECORDS && self.log.buffered_bytes() < GROUP_BYTES {
+                next = queue.try_recv().ok();
+            }
+        }
+        self.finish_group(group);
+        goes_on
+    }
+
+    fn log_batch(
+        &mut self, operation: OperationId, commands: Vec<Command>, group: &mut Group,
+    ) -> Result<Vec<Outcome>, SubmitError> {
+        self.check_open()?;
+        let payload = Payload::Batch(commands);
+        let bytes = encode_payload(&payload);
+        let Payload::Batch(commands) = payload else { unreachable!("made above") };
+        if commands.len() > BATCH_COMMANDS || bytes.len() > RECORD_PAYLOAD_BYTES {
+            return Err(SubmitError::TooLarge { commands: commands.len(), bytes: bytes.len() });
+        }
+        let time_ms = clock::unix_time_ms();
+        let judged = self.applier.judge(&mut group.staged, &commands, self.log.next_sequence(), time_ms);
+        // If the state can't be read, nothing can be judged any more.
+        let accepted = judged.map_err(|error| self.close(&error.into()))??;
+        let outcomes = accepted.outcomes.clone();
+        // What changes nothing needs no record; nor does what was refused, while this is the only writer.
+        if !accepted.changes_nothing() {
+            self.append(time_ms, operation, &bytes)?;
+            group.steps.push(Step::Accepted { accepted, chain: self.log.chain() });
+        }
+        Ok(outcomes)
+    }
+
+    fn log_set_begin(&mut self, group: &mut Group) -> Result<SetId, SubmitError> {
+        self.check_open()?;
+        if self.open_sets.len() >= OPEN_SETS {
+            return Err(SubmitError::TooManySets);
+        }
+        let set = SetId(self.log.next_sequence());
+        self.append(clock::unix_time_ms(), OperationId::random(), &encode_payload(&Payload::SetBegin))?;
+        self.open_sets.insert(set);
+        group.steps.push(Step::SetBegin { set, chain: self.log.chain() });
+        Ok(set)
+    }
+
+    fn log_set_part(&mut self, set: SetId, commands: Vec<Command>, group: &mut Group) -> Result<(), SubmitError> {
+        self.check_open()?;
+        let bytes = encode_payload(&Payload::SetPart(set, commands));
+        let location = self.append(clock::unix_time_ms(), OperationId::random(), &bytes)?;
+        group.steps.push(Step::SetPart { set, location, chain: self.log.chain() });
+        Ok(())
+    }
+
+    fn append(&mut self, time_ms: u64, operation: OperationId, payload: &[u8]) -> Result<Location, SubmitError> {
+        self.log.append(time_ms, operation, payload).map_err(|error| self.close(&error.into()))
+    }
+
+    /// Makes the group durable, applies it, and answers, in this order (I1).
+    fn finish_group(&mut self, group: Group) {
+        let result = self.make_durable_and_apply(group.steps);
+        let failure = result.err().inspect(|failure| drop(self.close(failure)));
+        for answer in group.answers {
+            answer.send(failure.as_ref());
+        }
+    }
+
+    fn make_durable_and_apply(&mut self, steps: Vec<Step>) -> Result<(), Failure> {
+        // The parts of a set become durable with its commit.
+        if steps.iter().any(|step| matches!(step, Step::Accepted { .. })) {
+            self.log.sync()?;
+        } else if !steps.is_empty() {
+            self.log.write()?;
+        }
+        for step in steps {
+            match step {
+                Step::Accepted { accepted, chain } => self.applier.apply_accepted(accepted, chain)?,
+                Step::SetBegin { set, chain } => self.applier.begin_set(set, chain),
+                Step::SetPart { set, location, chain } => self.applier.add_part(set, location, chain),
+            }
+        }
+        Ok(self.applier.flush()?)
+    }
+
+    fn commit_set(&mut self, set: SetId, applied: &AtomicU64) -> Result<SetSummary, SubmitError> {
+        self.check_open()?;
+        self.open_sets.remove(&set);
+        let time_ms = clock::unix_time_ms();
+        self.append(time_ms, OperationId::random(), &encode_payload(&Payload::SetCommit(set)))?;
+        self.make_durable_and_apply_set(set, time_ms, applied).map_err(|failure| {
+            self.close(&failure);
+            SubmitError::OutcomeUnknown { reason: failure.reason() }
+        })
+    }
+
+    fn make_durable_and_apply_set(
+        &mut self, set: SetId, time_ms: u64, applied: &AtomicU64,
+    ) -> Result<SetSummary, Failure> {
+        self.log.sync()?;
+        let mut summary = SetSummary::default();
+        let (log, chain) = (&self.log, self.log.chain());
+        self.applier.commit_set(set, time_ms, chain, &mut |location| read_part(log, location), &mut |outcome| {
+            summary.add(outcome);
+            count_applied(applied);
+        })?;
+        self.applier.flush()?;
+        Ok(summary)
+    }
+
+    fn check_open(&self) -> Result<(), SubmitError> {
+        match &self.closed {
+            Some(reason) => Err(SubmitError::Closed { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts nothing any more: what log or store hold now is not certain (I9).
+    fn close(&mut self, failure: &Failure) -> SubmitError {
+        let reason = self.closed.get_or_insert_with(|| {
+            eprintln!("carom: no change is accepted any more; redirects go on: {}", failure.reason());
+            failure.reason()
+        });
+        SubmitError::Closed { reason: reason.clone() }
+    }
+}
+
+/// Reads the commands of a part of a set again, and the sequence of its record.
+pub(super) fn read_part(log: &Log, location: Location) -> Result<(u64, Vec<Command>), Failure> {
+    let (sequence, payload) = log.read(location)?;
+    match decode_payload(&payload) {
+        Ok(Payload::SetPart(_, commands)) => Ok((sequence, commands)),
+        Ok(_) => Err(Failure::Record { sequence, reason: "it is not the part of a set".to_owned() }),
+        Err(error) => Err(Failure::Record { sequence, reason: error.to_string() }),
+    }
+}
