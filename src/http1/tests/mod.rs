@@ -1,7 +1,9 @@
 //! Requests and answers by example, by rule and by chance.
 
+mod property;
 mod refused;
 mod request;
+mod response;
 
 use super::{ErrorStatus, Method, Parse, Request, Version, parse};
 
