@@ -222,7 +222,7 @@ fn at_the_limits() {
     let expected = Request { path: path.as_bytes(), ..PLAIN };
     assert_request(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(), expected);
 
-    for count in [31, 32, 33, REQUEST_HEADERS] {
+    for count in 1..=REQUEST_HEADERS {
         let fields = "Field: value\r\n".repeat(count - 1);
         assert_request(format!("GET / HTTP/1.1\r\n{fields}Host: h\r\n\r\n").as_bytes(), PLAIN);
     }
