@@ -44,3 +44,9 @@ pub const OPEN_SETS: usize = 16;
 
 /// Most reads that wait for a reader thread; a request that needs one more gets 503.
 pub const READER_QUEUE: usize = 4_096;
+
+/// Longest method in bytes; a longer one gets 501 (RFC 9112 §3). The longest that is registered has 17.
+pub const METHOD_BYTES: usize = 32;
+
+/// Most empty lines skipped in front of a request; more get 400. RFC 9112 §2.2 asks for at least one.
+pub const REQUEST_EMPTY_LINES: usize = 4;
