@@ -50,8 +50,8 @@ fn scenarios(results: &Results) -> Vec<Value> {
                 "name": facts.peer.name(),
                 "requests_per_cpu_second": spread(results.spread(n, facts.peer, Slice::per_cpu_second)),
                 "requests_per_second": spread(results.spread(n, facts.peer, Slice::per_second)),
-                "p50_us": spread(results.spread(n, facts.peer, |slice| slice.p50_us)),
-                "p99_us": spread(results.spread(n, facts.peer, |slice| slice.p99_us)),
+                "p50_us": spread(results.latency(n, facts.peer, |latency| latency.p50_us)),
+                "p99_us": spread(results.latency(n, facts.peer, |latency| latency.p99_us)),
                 "errors": results.errors(n, facts.peer),
                 "slices": results.slices(n, facts.peer).map(slice).collect::<Vec<_>>(),
             })
@@ -78,8 +78,8 @@ fn slice(slice: &Slice) -> Value {
         "requests": slice.requests,
         "seconds": slice.seconds,
         "cpu_seconds": slice.cpu_seconds,
-        "p50_us": slice.p50_us,
-        "p99_us": slice.p99_us,
+        "p50_us": slice.latency.map(|latency| latency.p50_us),
+        "p99_us": slice.latency.map(|latency| latency.p99_us),
         "errors": {
             "connect": errors.connect,
             "read": errors.read,

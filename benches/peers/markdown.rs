@@ -23,10 +23,8 @@ fn write_all(out: &mut String, results: &Results, machine: &Machine, links: usiz
 fn head(out: &mut String, results: &Results, machine: &Machine, links: usize) -> fmt::Result {
     let Machine { cpu, kernel, date, cores, wrk } = machine;
     writeln!(out, "{date}, {cpu}, Linux {kernel}; servers on core {}, {wrk} on core {}.", cores.server, cores.load)?;
-    for facts in &results.facts {
-        write!(out, "{}: {}. ", facts.peer, facts.version)?;
-    }
-    writeln!(out, "{} links.\n", thousands(links as f64))
+    let versions: Vec<&str> = results.facts.iter().map(|facts| facts.version.as_str()).collect();
+    writeln!(out, "{}. {} links.\n", versions.join(", "), thousands(links as f64))
 }
 
 fn speed(out: &mut String, results: &Results) -> fmt::Result {
@@ -36,9 +34,8 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
         for facts in &results.facts {
             let peer = facts.peer;
             let Some(per_cpu_second) = results.spread(n, peer, |slice| slice.per_cpu_second()) else { continue };
-            let median = |figure: fn(&crate::wrk::Slice) -> f64| {
-                results.spread(n, peer, figure).map_or_else(String::new, |spread| thousands(spread.median))
-            };
+            let median =
+                |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| thousands(spread.median));
             let errors = match results.errors(n, peer) {
                 0 => "0".to_owned(),
                 count => format!("**{count}**"),
@@ -50,9 +47,9 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
                 thousands(per_cpu_second.median),
                 thousands(per_cpu_second.min),
                 thousands(per_cpu_second.max),
-                median(|slice| slice.per_second()),
-                median(|slice| slice.p50_us),
-                median(|slice| slice.p99_us),
+                median(results.spread(n, peer, |slice| slice.per_second())),
+                median(results.latency(n, peer, |latency| latency.p50_us)),
+                median(results.latency(n, peer, |latency| latency.p99_us)),
             )?;
         }
     }

@@ -55,7 +55,7 @@ fn heading(area: &Area<'_>, results: &Results, machine: &Machine, links: usize) 
 
     let mut x = MARGIN as i32;
     for facts in &results.facts {
-        area.draw(&Rectangle::new([(x, 100), (x + 18, 118)], colour(facts.peer).filled()))?;
+        area.draw(&Rectangle::new([(x, 98), (x + 18, 116)], colour(facts.peer).filled()))?;
         let label = match facts.peer {
             Peer::Floor => "floor (constant answer, no parsing)",
             peer => peer.name(),

@@ -1,7 +1,7 @@
 //! What was measured, and what it says: medians, ratios, goals.
 
 use crate::servers::Peer;
-use crate::wrk::{Scenario, Slice};
+use crate::wrk::{Latency, Scenario, Slice};
 use std::time::Duration;
 
 /// What is true of a server for the whole run. Memory is in bytes.
@@ -79,6 +79,10 @@ impl Results {
 
     pub(crate) fn spread(&self, scenario: usize, peer: Peer, figure: impl Fn(&Slice) -> f64) -> Option<Spread> {
         Spread::of(self.slices(scenario, peer).map(figure).collect())
+    }
+
+    pub(crate) fn latency(&self, scenario: usize, peer: Peer, figure: impl Fn(Latency) -> f64) -> Option<Spread> {
+        Spread::of(self.slices(scenario, peer).filter_map(|slice| slice.latency).map(figure).collect())
     }
 
     /// Requests per CPU-second of Carom over those of `other`, compared within each round: what moves the machine

@@ -2,6 +2,7 @@
 
 use crate::launch::{self, Running, on_core};
 use crate::links::HOST;
+use crate::markdown::thousands;
 use crate::servers::Server;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
@@ -25,7 +26,7 @@ impl Scenario {
     pub(crate) fn label(self) -> String {
         match (self.connections, self.pipelined) {
             (1, 1) => "1 connection".to_owned(),
-            (connections, 1) => format!("{connections} connections"),
+            (connections, 1) => format!("{} connections", thousands(connections as f64)),
             (connections, pipelined) => format!("{connections} × {pipelined} pipelined"),
         }
     }
@@ -37,9 +38,16 @@ pub(crate) struct Slice {
     pub(crate) requests: u64,
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
+    /// None where requests are pipelined: wrk fills up its histogram to make good for requests it should have sent
+    /// while it waited, and takes every group of requests for such a wait.
+    pub(crate) latency: Option<Latency>,
+    pub(crate) errors: Errors,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Latency {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    pub(crate) errors: Errors,
 }
 
 #[derive(Clone, Default)]
@@ -107,14 +115,14 @@ impl Wrk {
         server.check_alive()?;
         ensure!(status.success(), "wrk: {status}; {}", running.last_words());
 
-        let slice = read_report(&fs::read_to_string(&self.output)?, after - before)?;
+        let slice = read_report(&fs::read_to_string(&self.output)?, scenario, after - before)?;
         std::thread::sleep(SETTLE);
         Ok(slice)
     }
 }
 
 /// The line that `done` in wrk.lua writes.
-fn read_report(output: &str, cpu_seconds: f64) -> Result<Slice> {
+fn read_report(output: &str, scenario: Scenario, cpu_seconds: f64) -> Result<Slice> {
     let line = output.lines().find_map(|line| line.strip_prefix("peers ")).context("wrk has not reported")?;
     let numbers: Vec<u64> =
         line.split(' ').map(str::parse).collect::<Result<_, _>>().with_context(|| line.to_owned())?;
@@ -129,8 +137,7 @@ fn read_report(output: &str, cpu_seconds: f64) -> Result<Slice> {
         requests,
         seconds: duration_us as f64 / 1e6,
         cpu_seconds,
-        p50_us: p50_us as f64,
-        p99_us: p99_us as f64,
+        latency: (scenario.pipelined == 1).then_some(Latency { p50_us: p50_us as f64, p99_us: p99_us as f64 }),
         errors: Errors { connect, read, write, status, timeout },
     })
 }

@@ -9,5 +9,5 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
     let port = free_port()?;
     let mut command = on_core(site.core, &program)?;
     command.arg("--floor").arg(port.to_string());
-    Server::start(Peer::Floor, "constant answer, epoll".to_owned(), port, command, site)
+    Server::start(Peer::Floor, "floor (constant answer, epoll)".to_owned(), port, command, site)
 }

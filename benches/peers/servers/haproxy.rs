@@ -15,7 +15,10 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
     let mut command = on_core(site.core, &program)?;
     // It goes to the folder, so that its configuration need not quote where that is.
     command.arg("-C").arg(site.folder).arg("-f").arg(&config);
-    Server::start(Peer::Haproxy, version(&program, "-v"), port, command, site)
+    // The address of its home page follows.
+    let version = version(&program, "-v");
+    let version = version.split(" - ").next().unwrap_or_default().to_owned();
+    Server::start(Peer::Haproxy, version, port, command, site)
 }
 
 /// `strict-limits` would have it refuse to start where two descriptors a connection are not to be had; a

@@ -16,7 +16,9 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
 
     let mut command = on_core(site.core, &program)?;
     command.arg("-p").arg(&prefix).arg("-c").arg(&config).arg("-e").arg(prefix.join("error.log"));
-    Server::start(Peer::Nginx, version(&program, "-v"), port, command, site)?.with_forked_worker()
+    let version = version(&program, "-v");
+    let version = version.trim_start_matches("nginx version: ").to_owned();
+    Server::start(Peer::Nginx, version, port, command, site)?.with_forked_worker()
 }
 
 /// One bucket a link, and buckets with room for the longest chain that happens then. nginx tries only the last
