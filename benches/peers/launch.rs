@@ -67,6 +67,9 @@ pub(crate) fn raise_open_files(wanted: u64) -> Result<()> {
     {
         return Ok(());
     }
+    if !enough(limit.maximum) {
+        eprintln!("no more than {:?} files may be open, {wanted} are wanted: expect errors", limit.maximum);
+    }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .with_context(|| format!("raising the limit of open files to {:?}", limit.maximum))
 }
