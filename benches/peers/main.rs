@@ -1,0 +1,159 @@
+//! Carom beside nginx, HAProxy and a server that does next to nothing, in one run: `cargo bench --bench peers`.
+//!
+//! All are given the same links, pinned to one core and driven by wrk from another in short slices that take
+//! turns. The figure is requests per CPU-second of the server, and what counts is the ratio within a round.
+//! docs/benchmarks.md says how to read it.
+
+mod client;
+mod floor;
+mod json;
+mod launch;
+mod links;
+mod machine;
+mod markdown;
+mod measure;
+mod plot;
+mod procfs;
+mod random;
+mod results;
+mod servers;
+mod wrk;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use launch::Cores;
+use links::Links;
+use machine::Machine;
+use measure::Plan;
+use random::{Random, Zipf};
+use servers::{OPEN_FILES, Peer, Site};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use wrk::{Scenario, Wrk};
+
+const SEED: u64 = 0xca40;
+/// Requests rendered for a slice. wrk goes round in them, so there have to be enough for popularity to have a tail.
+const SAMPLE: usize = 200_000;
+const PIPELINE_CONNECTIONS: usize = 64;
+
+/// Compares Carom with nginx, HAProxy and a constant-answer server.
+#[derive(Parser)]
+struct Args {
+    /// How often every scenario is measured on every server
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    rounds: u64,
+    /// Length of one slice
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Numbers of connections, without pipelining
+    #[arg(long, value_delimiter = ',', default_value = "1,64,512,4000", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    connections: Vec<u64>,
+    /// Requests sent in one go over 64 connections; 1 leaves that scenario out
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pipeline: u64,
+    /// Only these servers
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Peer>,
+    /// How many links there are
+    #[arg(long, default_value_t = 1_000_000)]
+    links: usize,
+    /// Folder for peers.json, peers.md, peers.png and, while it runs, everything else [default: target/peers]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// An argument handed on to `carom serve`; may be repeated
+    #[arg(long = "carom-arg", allow_hyphen_values = true)]
+    carom_args: Vec<String>,
+    /// Given by `cargo bench`
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Be the constant-answer server on this port
+    #[arg(long, hide = true)]
+    floor: Option<u16>,
+}
+
+fn main() -> ExitCode {
+    // `cargo test --benches` runs this program too, with whatever arguments its tests take.
+    if !std::env::args().any(|arg| arg == "--bench" || arg == "--floor") {
+        println!("peers: nothing to test; `cargo bench --bench peers` runs the comparison");
+        return ExitCode::SUCCESS;
+    }
+    let args = Args::parse();
+    let done = match args.floor {
+        Some(port) => floor::serve(port),
+        None => compare(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(args: &Args) -> Result<()> {
+    launch::catch_signals()?;
+    launch::raise_open_files(OPEN_FILES)?;
+    let cores = Cores::choose()?;
+    if cores.shared() {
+        eprintln!("only one core may be used: servers and wrk share it, which costs all of them cache and clock");
+    }
+    let out = args.out.clone().unwrap_or_else(default_out);
+    fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
+    let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&out)?;
+    if procfs::in_memory(folder.path()) {
+        eprintln!("{} is in memory, not on a disk: load times will look better than they are", out.display());
+    }
+    // Servers change folders and users; what they are told must hold from anywhere.
+    let folder_path = folder.path().canonicalize()?;
+    let wrk = Wrk::find(&folder_path, cores.load)?;
+
+    eprintln!("making {} links", args.links);
+    let links = Links::generate(args.links, SEED)?;
+    let plan = plan(args, &links, &folder_path)?;
+    let site = Site { links: &links, folder: &folder_path, core: cores.server, carom_args: &args.carom_args };
+    let results = measure::run(&plan, &site, &wrk)?;
+
+    let machine = Machine::look(cores, wrk.version);
+    let markdown = markdown::render(&results, &machine, links.len());
+    let json = json::render(&results, &machine, links.len(), args.seconds);
+    fs::write(out.join("peers.json"), format!("{json:#}\n"))?;
+    fs::write(out.join("peers.md"), &markdown)?;
+    plot::draw(&results, &machine, links.len(), &out.join("peers.png"))?;
+    print!("\n{markdown}");
+    println!("\nWritten: peers.json, peers.md and peers.png in {}", out.display());
+
+    let carom_failed = results.left_out.iter().any(|(peer, _)| *peer == Peer::Carom);
+    ensure!(!carom_failed, "this is no comparison without Carom: {}", results.left_out_text());
+    Ok(())
+}
+
+fn plan(args: &Args, links: &Links, folder: &Path) -> Result<Plan> {
+    let mut scenarios: Vec<Scenario> = args
+        .connections
+        .iter()
+        .map(|&connections| Scenario { connections: connections as usize, pipelined: 1 })
+        .collect();
+    if args.pipeline > 1 {
+        scenarios.push(Scenario { connections: PIPELINE_CONNECTIONS, pipelined: args.pipeline as usize });
+    }
+    let peers = Peer::ALL.into_iter().filter(|peer| args.only.is_empty() || args.only.contains(peer)).collect();
+
+    let mut random = Random::new(SEED + 1);
+    let zipf = Zipf::new(links.len(), &mut random);
+    let mut samples = Vec::new();
+    for round in 0..args.rounds {
+        let file = folder.join(format!("sample-{round}"));
+        links.write_sample(&file, &zipf, SAMPLE, &mut random)?;
+        samples.push(file);
+    }
+    Ok(Plan { peers, scenarios, samples, seconds: args.seconds })
+}
+
+/// Beside everything else that cargo builds: this program is in `target/release/deps`.
+fn default_out() -> PathBuf {
+    let program = std::env::current_exe().ok();
+    let target = program.as_deref().and_then(|program| program.ancestors().nth(3));
+    target.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), Path::to_owned).join("peers")
+}

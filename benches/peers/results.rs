@@ -1,0 +1,143 @@
+//! What was measured, and what it says: medians, ratios, goals.
+
+use crate::servers::Peer;
+use crate::wrk::{Latency, Scenario, Slice};
+use std::time::Duration;
+
+/// What is true of a server for the whole run. Memory is in bytes.
+pub(crate) struct Facts {
+    pub(crate) peer: Peer,
+    pub(crate) version: String,
+    pub(crate) load: Duration,
+    pub(crate) import: Option<Duration>,
+    pub(crate) resident_loaded: u64,
+    pub(crate) resident_warm: u64,
+    /// None for a server that did not last.
+    pub(crate) resident_after: Option<u64>,
+}
+
+pub(crate) struct Results {
+    pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) facts: Vec<Facts>,
+    /// Servers that were not measured, or not to the end, and why.
+    pub(crate) left_out: Vec<(Peer, String)>,
+    rounds: usize,
+    /// By scenario, server (as in `facts`), round.
+    slices: Vec<Vec<Vec<Option<Slice>>>>,
+}
+
+/// Median, smallest and largest of some figures.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+        Some(Self { median, min, max })
+    }
+}
+
+impl Results {
+    pub(crate) fn new(scenarios: Vec<Scenario>, rounds: usize) -> Self {
+        let slices = vec![Vec::new(); scenarios.len()];
+        Self { scenarios, facts: Vec::new(), left_out: Vec::new(), rounds, slices }
+    }
+
+    pub(crate) fn add(&mut self, facts: Facts) {
+        self.facts.push(facts);
+        for scenario in &mut self.slices {
+            scenario.push(vec![None; self.rounds]);
+        }
+    }
+
+    pub(crate) fn record(&mut self, scenario: usize, peer: Peer, round: usize, slice: Slice) {
+        let server = self.position(peer).expect("a server is added before it is measured");
+        self.slices[scenario][server][round] = Some(slice);
+    }
+
+    pub(crate) fn facts_mut(&mut self, peer: Peer) -> &mut Facts {
+        let server = self.position(peer).expect("a server is added before it is measured");
+        &mut self.facts[server]
+    }
+
+    pub(crate) fn facts(&self, peer: Peer) -> Option<&Facts> {
+        self.facts.iter().find(|facts| facts.peer == peer)
+    }
+
+    /// The slices of a server in a scenario, one a round as far as it got.
+    pub(crate) fn slices(&self, scenario: usize, peer: Peer) -> impl Iterator<Item = &Slice> {
+        let server = self.position(peer);
+        server.into_iter().flat_map(move |server| self.slices[scenario][server].iter().flatten())
+    }
+
+    pub(crate) fn spread(&self, scenario: usize, peer: Peer, figure: impl Fn(&Slice) -> f64) -> Option<Spread> {
+        Spread::of(self.slices(scenario, peer).map(figure).collect())
+    }
+
+    pub(crate) fn latency(&self, scenario: usize, peer: Peer, figure: impl Fn(Latency) -> f64) -> Option<Spread> {
+        Spread::of(self.slices(scenario, peer).filter_map(|slice| slice.latency).map(figure).collect())
+    }
+
+    /// Requests per CPU-second of Carom over those of `other`, compared within each round: what moves the machine
+    /// from one minute to the next moves both.
+    pub(crate) fn ratio(&self, scenario: usize, other: Peer) -> Option<Spread> {
+        let (carom, other) = (self.position(Peer::Carom)?, self.position(other)?);
+        let rounds = self.slices[scenario][carom].iter().zip(&self.slices[scenario][other]);
+        let both = rounds.filter_map(|(a, b)| Some(a.as_ref()?.per_cpu_second() / b.as_ref()?.per_cpu_second()));
+        Spread::of(both.collect())
+    }
+
+    pub(crate) fn errors(&self, scenario: usize, peer: Peer) -> u64 {
+        self.slices(scenario, peer).map(|slice| slice.errors.sum()).sum()
+    }
+
+    pub(crate) fn left_out_text(&self) -> String {
+        let each: Vec<String> = self.left_out.iter().map(|(peer, why)| format!("{peer} {why}")).collect();
+        each.join("; ")
+    }
+
+    fn position(&self, peer: Peer) -> Option<usize> {
+        self.facts.iter().position(|facts| facts.peer == peer)
+    }
+}
+
+/// What Carom sets out to reach.
+pub(crate) struct Goal {
+    pub(crate) text: String,
+    pub(crate) figure: f64,
+    pub(crate) met: bool,
+}
+
+/// The goals that this run can tell about.
+pub(crate) fn goals(results: &Results) -> Vec<Goal> {
+    let speed = [
+        (Scenario { connections: 64, pipelined: 1 }, Peer::Nginx, 1.3),
+        (Scenario { connections: 4000, pipelined: 1 }, Peer::Nginx, 1.3),
+        (Scenario { connections: 64, pipelined: 16 }, Peer::Nginx, 6.0),
+        (Scenario { connections: 64, pipelined: 1 }, Peer::Floor, 0.78),
+    ];
+    let mut goals = Vec::new();
+    for (scenario, other, at_least) in speed {
+        let index = results.scenarios.iter().position(|&s| s == scenario);
+        if let Some(ratio) = index.and_then(|index| results.ratio(index, other)) {
+            goals.push(Goal {
+                text: format!("{}: at least {at_least} × {other}", scenario.label()),
+                figure: ratio.median,
+                met: ratio.median >= at_least,
+            });
+        }
+    }
+    if let (Some(carom), Some(nginx)) = (results.facts(Peer::Carom), results.facts(Peer::Nginx)) {
+        let figure = carom.resident_warm as f64 / nginx.resident_warm as f64;
+        let text = "memory with every link cached: at most 0.6 × nginx".to_owned();
+        goals.push(Goal { text, figure, met: figure <= 0.6 });
+    }
+    goals
+}

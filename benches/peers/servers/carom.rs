@@ -1,0 +1,31 @@
+//! Carom as it is shipped: `carom import`, then `carom serve` with one worker.
+
+use super::{Peer, Server, Site, free_port, version};
+use crate::launch::{Running, on_core};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const IMPORT_LIMIT: Duration = Duration::from_secs(300);
+
+pub(super) fn start(site: &Site<'_>) -> Result<Server> {
+    let program = Path::new(env!("CARGO_BIN_EXE_carom"));
+    let links = site.file("links.csv");
+    let data = site.file("carom-data");
+    site.links.write_csv(&links)?;
+
+    let started = Instant::now();
+    let mut import = on_core(site.core, program)?;
+    import.arg("import").arg(&links).arg("--data").arg(&data);
+    let mut import = Running::start(import, &site.file("carom-import.log"))?;
+    let status = import.wait(IMPORT_LIMIT).context("carom import")?;
+    ensure!(status.success(), "carom import: {status}; {}", import.last_words());
+    let imported = started.elapsed();
+
+    let port = free_port()?;
+    let mut serve = on_core(site.core, program)?;
+    serve.arg("serve").arg("--data").arg(&data).arg("--listen").arg(format!("127.0.0.1:{port}"));
+    serve.args(["--workers", "1", "--driver", "auto"]).args(site.carom_args);
+    let server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
+    Ok(Server { import: Some(imported), ..server })
+}

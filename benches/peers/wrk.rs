@@ -1,0 +1,143 @@
+//! The load: one run of wrk, and the server's CPU time over it.
+
+use crate::launch::{self, Running, on_core};
+use crate::links::HOST;
+use crate::markdown::thousands;
+use crate::servers::Server;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long wrk may take beyond its duration: rendering the requests, connecting, closing.
+const MARGIN: Duration = Duration::from_secs(30);
+/// After a slice the server still closes its connections; that belongs to no slice.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How requests come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    pub(crate) connections: usize,
+    /// Requests that are sent in one go.
+    pub(crate) pipelined: usize,
+}
+
+impl Scenario {
+    pub(crate) fn label(self) -> String {
+        match (self.connections, self.pipelined) {
+            (1, 1) => "1 connection".to_owned(),
+            (connections, 1) => format!("{} connections", thousands(connections as f64)),
+            (connections, pipelined) => format!("{connections} × {pipelined} pipelined"),
+        }
+    }
+}
+
+/// What came out of one run of wrk.
+#[derive(Clone)]
+pub(crate) struct Slice {
+    pub(crate) requests: u64,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    /// None where requests are pipelined: wrk fills up its histogram to make good for requests it should have sent
+    /// while it waited, and takes every group of requests for such a wait.
+    pub(crate) latency: Option<Latency>,
+    pub(crate) errors: Errors,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Latency {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Errors {
+    pub(crate) connect: u64,
+    pub(crate) read: u64,
+    pub(crate) write: u64,
+    /// Answers that were no 2xx or 3xx.
+    pub(crate) status: u64,
+    pub(crate) timeout: u64,
+}
+
+impl Errors {
+    pub(crate) fn sum(&self) -> u64 {
+        self.connect + self.read + self.write + self.status + self.timeout
+    }
+}
+
+impl Slice {
+    pub(crate) fn per_cpu_second(&self) -> f64 {
+        self.requests as f64 / self.cpu_seconds
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.requests as f64 / self.seconds
+    }
+}
+
+pub(crate) struct Wrk {
+    program: PathBuf,
+    script: PathBuf,
+    output: PathBuf,
+    core: usize,
+    pub(crate) version: String,
+}
+
+impl Wrk {
+    pub(crate) fn find(folder: &Path, core: usize) -> Result<Self> {
+        let program =
+            launch::find_program("wrk").context("wrk is not installed, and nothing is measured without it")?;
+        let script = folder.join("wrk.lua");
+        fs::write(&script, include_str!("wrk.lua"))?;
+        let version = crate::servers::version(&program, "-v");
+        // The rest of wrk's line is its copyright.
+        let version = version.split(" Copyright").next().unwrap_or_default().to_owned();
+        Ok(Self { program, script, output: folder.join("wrk.log"), core, version })
+    }
+
+    /// Drives a server for some seconds with the paths in `sample`.
+    pub(crate) fn run(&self, server: &mut Server, scenario: Scenario, sample: &Path, seconds: u64) -> Result<Slice> {
+        let mut command = on_core(self.core, &self.program)?;
+        command.arg("--threads").arg("1");
+        command.arg("--connections").arg(scenario.connections.to_string());
+        command.arg("--duration").arg(format!("{seconds}s"));
+        command.arg("--script").arg(&self.script);
+        command.arg(format!("http://{}/", server.address));
+        command.arg("--").arg(sample).arg(scenario.pipelined.to_string()).arg(HOST);
+
+        server.check_alive()?;
+        let before = server.cpu_seconds()?;
+        let mut running = Running::start(command, &self.output)?;
+        let status = running.wait(Duration::from_secs(seconds) + MARGIN).context("wrk")?;
+        let after = server.cpu_seconds()?;
+        launch::check_interrupt()?;
+        server.check_alive()?;
+        ensure!(status.success(), "wrk: {status}; {}", running.last_words());
+
+        let slice = read_report(&fs::read_to_string(&self.output)?, scenario, after - before)?;
+        std::thread::sleep(SETTLE);
+        Ok(slice)
+    }
+}
+
+/// The line that `done` in wrk.lua writes.
+fn read_report(output: &str, scenario: Scenario, cpu_seconds: f64) -> Result<Slice> {
+    let line = output.lines().find_map(|line| line.strip_prefix("peers ")).context("wrk has not reported")?;
+    let numbers: Vec<u64> =
+        line.split(' ').map(str::parse).collect::<Result<_, _>>().with_context(|| line.to_owned())?;
+    let [requests, duration_us, connect, read, write, status, timeout, p50_us, p99_us] = numbers[..] else {
+        bail!("wrk's report has {} numbers: {line}", numbers.len());
+    };
+    ensure!(
+        requests > 0 && cpu_seconds > 0.0,
+        "{requests} requests in {cpu_seconds} s of CPU time: nothing to compare"
+    );
+    Ok(Slice {
+        requests,
+        seconds: duration_us as f64 / 1e6,
+        cpu_seconds,
+        latency: (scenario.pipelined == 1).then_some(Latency { p50_us: p50_us as f64, p99_us: p99_us as f64 }),
+        errors: Errors { connect, read, write, status, timeout },
+    })
+}
