@@ -15,7 +15,7 @@
 //! - [`transfer`]: importers: bytes to links, one file a format.
 //! - [`http1`]: requests and answers: bytes to types and back. No I/O, no clock.
 //! - [`link`]: the domain: hosts, keys, targets, links, commands, outcomes, and how they are stored.
-//! - [`telemetry`]: counters.
+//! - [`mod@telemetry`]: counters.
 //! - [`config`], [`limits`], [`clock`]: what is set, what is bounded, what time it is.
 //!
 //! # Invariants
@@ -37,9 +37,12 @@
 
 pub mod cache;
 pub mod clock;
+pub mod config;
+pub mod data_plane;
 pub mod engine;
 pub mod http1;
 pub mod limits;
 pub mod link;
 pub mod log;
 pub mod store;
+pub mod telemetry;

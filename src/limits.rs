@@ -50,3 +50,24 @@ pub const METHOD_BYTES: usize = 32;
 
 /// Most empty lines skipped in front of a request; more get 400. RFC 9112 §2.2 asks for at least one.
 pub const REQUEST_EMPTY_LINES: usize = 4;
+
+/// Entries of a worker's own cache.
+pub const LOCAL_CACHE_ENTRIES: usize = 32 * 1024;
+
+/// What a connection's input buffer holds at first, in bytes. It grows up to [`REQUEST_HEAD_BYTES`].
+pub const INPUT_BYTES: usize = 2 * 1024;
+
+/// Once a connection has this many bytes of answers, they are written before more requests are answered.
+pub const OUTPUT_BYTES: usize = 64 * 1024;
+
+/// Most output buffers that a worker keeps for the next answers.
+pub const OUTPUT_BUFFERS: usize = 256;
+
+/// Most bytes that are read and thrown away from a client that goes on sending after its last answer.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// Most accepts that a worker has under way.
+pub const ACCEPTS: usize = 8;
+
+/// Connections that may wait to be accepted, for each worker.
+pub const BACKLOG: i32 = 4_096;

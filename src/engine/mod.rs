@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Sender;
 
 pub use lock::LockError;
-pub use read::{Miss, ReadPath};
+pub use read::{Miss, ReadPath, RequestLookup};
 pub use readers::{ReadReply, ReaderPool};
 pub use recover::{Recovery, SetAside};
 pub use resolve::{Lookup, Resolved, resolve};

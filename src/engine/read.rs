@@ -33,8 +33,6 @@ pub(super) fn cached_link(key: &[u8], entry: &StoredEntry) -> CachedLink {
 pub struct ReadPath {
     local: LocalCache,
     shared: Arc<SharedCache>,
-    /// What the store said for the request at hand. The caches may have lost it again before it is looked at.
-    fetched: Vec<CachedLink>,
 }
 
 /// What the caches don't know: the store must be asked, by a [`ReaderPool`](super::ReaderPool).
@@ -50,7 +48,13 @@ pub struct Miss {
 
 impl ReadPath {
     pub(super) fn new(shared: Arc<SharedCache>, local_entries: usize) -> Self {
-        ReadPath { local: LocalCache::new(local_entries), shared, fetched: Vec::new() }
+        ReadPath { local: LocalCache::new(local_entries), shared }
+    }
+
+    /// The lookups of one request. `fetched` is what the store said to its misses so far: the caches may have
+    /// lost it again before it is looked at.
+    pub fn lookup<'a>(&'a mut self, fetched: &'a [CachedLink]) -> RequestLookup<'a> {
+        RequestLookup { path: self, fetched }
     }
 
     /// Whether nothing of this stripe was changed since the miss: only then may a later request share its answer.
@@ -58,32 +62,33 @@ impl ReadPath {
         self.shared.is_current(miss.hash, miss.stamp)
     }
 
-    /// Takes what the store said for a miss of the request at hand.
-    pub fn add_fetched(&mut self, miss: &Miss, link: CachedLink) {
-        self.local.insert(miss.hash, miss.stamp, link.clone());
-        self.fetched.push(link);
-    }
-
-    /// Forgets what was fetched: the next request is another one.
-    pub fn clear_fetched(&mut self) {
-        self.fetched.clear();
+    /// Keeps in this thread's own cache what the store said to a miss.
+    pub fn remember(&mut self, miss: &Miss, link: CachedLink) {
+        self.local.insert(miss.hash, miss.stamp, link);
     }
 }
 
-impl Lookup for ReadPath {
+/// The lookups of one request; see [`ReadPath::lookup`].
+pub struct RequestLookup<'a> {
+    path: &'a mut ReadPath,
+    fetched: &'a [CachedLink],
+}
+
+impl Lookup for RequestLookup<'_> {
     type Error = Miss;
 
     fn with<T>(&mut self, key: &[u8], use_entry: impl FnOnce(&CachedLink) -> T) -> Result<T, Miss> {
-        let hash = self.shared.hash(key);
+        let ReadPath { local, shared } = self.path;
+        let hash = shared.hash(key);
         // I4: a hit here writes to nothing that another thread reads.
-        if let Some(link) = self.local.get(&self.shared, hash, key) {
+        if let Some(link) = local.get(shared, hash, key) {
             return Ok(use_entry(link));
         }
         // Before the shared cache and the store are looked at: what is newer than they say is newer than this.
-        let stamp = self.shared.stamp(hash);
-        if let Some(link) = self.shared.get(hash, key) {
+        let stamp = shared.stamp(hash);
+        if let Some(link) = shared.get(hash, key) {
             let result = use_entry(&link);
-            self.local.insert(hash, stamp, link);
+            local.insert(hash, stamp, link);
             return Ok(result);
         }
         match self.fetched.iter().find(|link| link.key() == key) {

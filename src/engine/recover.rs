@@ -10,7 +10,7 @@ use crate::cache::SharedCache;
 use crate::clock;
 use crate::link::{Payload, SetId, decode_payload};
 use crate::log::{ChainHash, Location, Log, LogError, LogOpened, TornTail};
-use crate::store::{Position, SledStore, Store, StoreError};
+use crate::store::{Position, SledStore, Store};
 
 /// What was found and done when the data directory was opened.
 #[derive(Debug, Default)]

@@ -48,6 +48,8 @@ pub struct Request<'b> {
     /// Whether the connection goes on after the answer. If not, the answer says `Connection: close` and nothing
     /// more is read.
     pub keep_alive: bool,
+    /// Whether a body follows, which is not read (RFC 9112 §6.3).
+    pub has_body: bool,
     /// The version.
     pub version: Version,
 }
@@ -121,6 +123,7 @@ fn parse_head(buf: &[u8]) -> Result<Option<(Request<'_>, usize)>, ErrorStatus> {
         query: target.query,
         // What a client sends behind a CONNECT is meant for the tunnel it hopes for.
         keep_alive: fields.persistent && !fields.has_body && token != b"CONNECT",
+        has_body: fields.has_body,
         version,
     };
     Ok(Some((request, buf.len() - behind.len())))

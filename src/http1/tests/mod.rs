@@ -14,6 +14,7 @@ const PLAIN: Request<'static> = Request {
     path: b"/",
     query: None,
     keep_alive: true,
+    has_body: false,
     version: Version::Http11,
 };
 

@@ -1,0 +1,265 @@
+//! One connection: read, then for each request in the buffer parse, resolve and encode, then write once.
+
+use std::rc::Rc;
+
+use monoio::buf::IoBufMut;
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+use monoio::net::TcpStream;
+
+use super::fetch::FetchError;
+use super::timeouts::{Phase, Tracked};
+use super::worker::Worker;
+use crate::cache::{CachedLink, LinkView};
+use crate::engine::{Miss, Resolved, resolve};
+use crate::http1::{self, Answer, Context, ErrorStatus, Method, Parse, RedirectStatus, Request};
+use crate::limits::{INPUT_BYTES, LINGER_BYTES, OUTPUT_BYTES, REQUEST_HEAD_BYTES};
+use crate::telemetry::Counter;
+
+/// A connection and what was read from it.
+pub(super) struct Connection {
+    /// Before the stream, since it must be dropped first.
+    tracked: Tracked,
+    stream: TcpStream,
+    worker: Rc<Worker>,
+    input: Vec<u8>,
+}
+
+/// What becomes of a connection after its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// More requests may come.
+    Read,
+    /// It ends.
+    Close,
+    /// It ends, but the client may still be sending. Were it closed at once, the kernel would reset it, and the
+    /// answer could be lost (RFC 9112 §9.6).
+    Linger,
+}
+
+impl Connection {
+    pub(super) fn new(worker: Rc<Worker>, stream: TcpStream, tracked: Tracked) -> Self {
+        Connection { tracked, stream, worker, input: Vec::with_capacity(INPUT_BYTES) }
+    }
+
+    /// Answers requests until the connection ends.
+    pub(super) async fn serve(&mut self) {
+        loop {
+            if !self.read().await {
+                return;
+            }
+            match self.answer().await {
+                Some(Next::Read) => {}
+                Some(Next::Linger) => return self.linger().await,
+                Some(Next::Close) | None => return,
+            }
+        }
+    }
+
+    /// Refuses the connection: there are too many.
+    pub(super) async fn refuse(&mut self) {
+        let mut output = self.worker.take_output();
+        let answer = Answer::Error(ErrorStatus::ServiceUnavailable);
+        self.worker.with_date(|date| http1::encode(&mut output, &answer, &Context::closing(date)));
+        if self.write(output).await.is_some() {
+            self.linger().await;
+        }
+    }
+
+    /// Reads more. False if the connection has ended.
+    async fn read(&mut self) -> bool {
+        if self.input.is_empty() {
+            self.tracked.enter_anew(Phase::Idle);
+        } else {
+            self.tracked.enter(Phase::Header);
+        }
+        if self.input.len() == self.input.capacity() {
+            // The parser has refused whatever fills the limit, so there is room to grow to it.
+            self.input.reserve_exact(self.input.len().min(REQUEST_HEAD_BYTES - self.input.len()));
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let filled = input.len();
+        let (result, slice) = self.stream.read(input.slice_mut(filled..)).await;
+        input = slice.into_inner();
+        self.input = input;
+        match result {
+            Ok(0) | Err(_) => {
+                if self.tracked.is_late() && filled > 0 {
+                    self.time_out().await;
+                }
+                false
+            }
+            Ok(_) => true,
+        }
+    }
+
+    /// Answers a request that did not arrive in time with 408 (RFC 9110 §15.5.9).
+    async fn time_out(&mut self) {
+        let mut output = self.worker.take_output();
+        let answer = Answer::Error(ErrorStatus::RequestTimeout);
+        self.worker.with_date(|date| http1::encode(&mut output, &answer, &Context::closing(date)));
+        self.write(output).await;
+    }
+
+    /// Answers all requests that are in the buffer. None if the client is gone.
+    async fn answer(&mut self) -> Option<Next> {
+        let mut output = self.worker.take_output();
+        let mut answered = 0;
+        let next = loop {
+            if answered == self.input.len() {
+                break Next::Read;
+            }
+            match http1::parse(&self.input[answered..]) {
+                Parse::Partial => break Next::Read,
+                Parse::Request { mut request, consumed } => {
+                    answered += consumed;
+                    request.keep_alive &= !self.worker.is_draining();
+                    if let Err(miss) = self.worker.try_answer(&request, &[], &mut output) {
+                        self.tracked.enter(Phase::Fetch);
+                        self.worker.answer_miss(&request, miss, &mut output).await;
+                    }
+                    if !request.keep_alive {
+                        let may_send = request.has_body || answered < self.input.len();
+                        break if may_send { Next::Linger } else { Next::Close };
+                    }
+                }
+                Parse::Reject(status) => {
+                    self.worker.counters.add(Counter::Rejected);
+                    self.worker.with_date(|date| {
+                        http1::encode(&mut output, &Answer::Error(status), &Context::closing(date));
+                    });
+                    break Next::Linger;
+                }
+            }
+            if output.len() >= OUTPUT_BYTES {
+                output = self.write_some(output).await?;
+            }
+        };
+        self.forget(answered);
+        if output.is_empty() {
+            self.worker.give_back_output(output);
+        } else {
+            self.write(output).await?;
+        }
+        Some(next)
+    }
+
+    /// Removes what is answered from the buffer.
+    fn forget(&mut self, answered: usize) {
+        if answered < self.input.len() {
+            if answered > 0 {
+                self.input.drain(..answered);
+                // What is left is another request: its time begins now.
+                self.tracked.enter_anew(Phase::Header);
+            }
+        } else if self.input.capacity() > INPUT_BYTES {
+            self.input = Vec::with_capacity(INPUT_BYTES);
+        } else {
+            self.input.clear();
+        }
+    }
+
+    /// Writes the answers. None if the client is gone.
+    async fn write(&mut self, output: Vec<u8>) -> Option<()> {
+        let output = self.write_some(output).await?;
+        self.worker.give_back_output(output);
+        Some(())
+    }
+
+    /// Writes the answers, and gives the buffer back empty.
+    async fn write_some(&mut self, output: Vec<u8>) -> Option<Vec<u8>> {
+        self.tracked.enter_anew(Phase::Write);
+        let (result, mut output) = self.stream.write_all(output).await;
+        output.clear();
+        result.ok().map(|_| output)
+    }
+
+    /// Reads and throws away what the client still sends, up to a bound, until it closes (RFC 9112 §9.6).
+    async fn linger(&mut self) {
+        self.tracked.enter_anew(Phase::Linger);
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.input);
+        let mut discarded = 0;
+        while discarded < LINGER_BYTES {
+            buffer.clear();
+            let (result, filled) = self.stream.read(buffer).await;
+            match result {
+                Ok(0) | Err(_) => return,
+                Ok(bytes) => discarded += bytes,
+            }
+            buffer = filled;
+        }
+    }
+}
+
+impl Worker {
+    /// Answers a request, if the caches, or what was fetched for it, know the answer.
+    fn try_answer(&self, request: &Request<'_>, fetched: &[CachedLink], output: &mut Vec<u8>) -> Result<(), Miss> {
+        let refused = match request.method {
+            Method::Get | Method::Head => None,
+            Method::NotAllowed => Some(ErrorStatus::MethodNotAllowed),
+            Method::NotImplemented => Some(ErrorStatus::NotImplemented),
+        };
+        if let Some(status) = refused {
+            self.counters.add(Counter::MethodsRefused);
+            self.encode(request, &Answer::Error(status), output);
+            return Ok(());
+        }
+        let mut lookups = self.lookups.borrow_mut();
+        let (key, read_path) = &mut *lookups;
+        key.set(request.host, request.path, request.query);
+        let encode_link = |link: LinkView<'_>| match RedirectStatus::try_from(link.status) {
+            Ok(status) => {
+                self.counters.add(Counter::Redirects);
+                self.encode(request, &Answer::Redirect { status, target: link.target }, output);
+            }
+            // A link that is no redirect is gone: there is no third.
+            Err(_) => {
+                self.counters.add(Counter::Gone);
+                self.encode(request, &Answer::Error(ErrorStatus::Gone), output);
+            }
+        };
+        match resolve(&mut read_path.lookup(fetched), key, encode_link)? {
+            Resolved::Link(()) => {}
+            Resolved::NotFound => {
+                self.counters.add(Counter::NotFound);
+                self.encode(request, &Answer::Error(ErrorStatus::NotFound), output);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a request that needs the store: fetches what the caches lack until the answer is known.
+    async fn answer_miss(&self, request: &Request<'_>, mut miss: Miss, output: &mut Vec<u8>) {
+        let mut fetched = Vec::new();
+        loop {
+            self.counters.add(Counter::Misses);
+            let is_current = |miss: &Miss| self.lookups.borrow().1.is_current(miss);
+            match self.fetches.fetch(miss.clone(), is_current).await {
+                Ok(link) => {
+                    self.lookups.borrow_mut().1.remember(&miss, link.clone());
+                    fetched.push(link);
+                }
+                Err(error) => {
+                    let (counter, status) = match error {
+                        FetchError::Overloaded => (Counter::Overloaded, ErrorStatus::ServiceUnavailable),
+                        FetchError::Store => (Counter::StoreErrors, ErrorStatus::InternalServerError),
+                    };
+                    self.counters.add(counter);
+                    return self.encode(request, &Answer::Error(status), output);
+                }
+            }
+            match self.try_answer(request, &fetched, output) {
+                Ok(()) => return,
+                // Another key of the same request. There are four at most, and none is missed twice.
+                Err(next) => miss = next,
+            }
+        }
+    }
+
+    fn encode(&self, request: &Request<'_>, answer: &Answer<'_>, output: &mut Vec<u8>) {
+        let jitter = self.next_jitter();
+        self.with_date(|date| http1::encode(output, answer, &Context::of(request, date, jitter)));
+    }
+}

@@ -1,0 +1,264 @@
+//! What belongs to one thread: accepting, waking, its caches and counters.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::TcpListener as StdListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use monoio::io::{AsyncReadRent, CancelHandle, Canceller};
+use monoio::net::{TcpListener, TcpStream, UnixStream};
+
+use super::connection::Connection;
+use super::fetch::{Fetches, Mailbox};
+use super::timeouts::{Limits, Phase, Timeouts};
+use crate::config::ServeConfig;
+use crate::engine::{Engine, ReadPath, ReaderPool};
+use crate::http1::imf_fixdate;
+use crate::limits::{ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES};
+use crate::link::RequestKey;
+use crate::telemetry::{Counter, LocalCounters, SharedCounters};
+
+/// What a worker is given when it starts.
+pub(super) struct Parts {
+    pub(super) engine: Arc<Engine>,
+    pub(super) pool: Arc<ReaderPool>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) woken: StdUnixStream,
+    pub(super) listener: StdListener,
+    pub(super) counters: Arc<SharedCounters>,
+    pub(super) config: ServeConfig,
+}
+
+/// The state of one worker. Only its own thread sees it, so nothing here is shared or locked (I4).
+pub(super) struct Worker {
+    pub(super) counters: LocalCounters,
+    pub(super) lookups: RefCell<(RequestKey, ReadPath)>,
+    pub(super) fetches: Fetches,
+    timeouts: Rc<Timeouts>,
+    mailbox: Arc<Mailbox>,
+    published: Arc<SharedCounters>,
+    outputs: RefCell<Vec<Vec<u8>>>,
+    date: RefCell<[u8; 29]>,
+    jitter: Cell<u32>,
+    draining: Cell<bool>,
+    max_connections: usize,
+    /// Who waits for the next tick.
+    tick_wakers: RefCell<Vec<Waker>>,
+}
+
+impl Worker {
+    /// Runs until drained.
+    ///
+    /// # Errors
+    /// If the listener or the wake socket can't be given to the driver.
+    pub(super) async fn run(parts: Parts) -> std::io::Result<()> {
+        let worker = Rc::new(Worker {
+            counters: LocalCounters::default(),
+            lookups: RefCell::new((RequestKey::default(), parts.engine.read_path(LOCAL_CACHE_ENTRIES))),
+            fetches: Fetches::new(parts.pool, Arc::clone(&parts.mailbox)),
+            timeouts: Rc::new(Timeouts::new(Limits::of(&parts.config))),
+            mailbox: parts.mailbox,
+            published: parts.counters,
+            outputs: RefCell::default(),
+            date: RefCell::new(date_now()),
+            jitter: Cell::new(0),
+            draining: Cell::new(false),
+            max_connections: parts.config.max_connections,
+            tick_wakers: RefCell::default(),
+        });
+        // A second handle on the same socket, for what waits in its queue when monoio has stopped accepting.
+        let queue = parts.listener.try_clone()?;
+        let listener = Rc::new(TcpListener::from_std(parts.listener)?);
+        let canceller = Canceller::new();
+        let accepting = Rc::new(Cell::new(ACCEPTS));
+        for _ in 0..ACCEPTS {
+            let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
+            let (handle, accepting) = (canceller.handle(), Rc::clone(&accepting));
+            monoio::spawn(async move {
+                worker.accept(&listener, handle).await;
+                accepting.set(accepting.get() - 1);
+            });
+        }
+        let mut mail = Mail { stream: UnixStream::from_std(parts.woken)?, buffer: vec![0; 64], ticks: 0 };
+        while !worker.mailbox.is_draining() {
+            worker.take_mail(&mut mail).await?;
+        }
+        worker.draining.set(true);
+        canceller.cancel();
+        worker.drain(listener, &queue, &accepting, &mut mail).await?;
+        worker.counters.publish(&worker.published);
+        Ok(())
+    }
+
+    async fn drain(
+        self: &Rc<Self>, listener: Rc<TcpListener>, queue: &StdListener, accepting: &Cell<usize>, mail: &mut Mail,
+    ) -> std::io::Result<()> {
+        // Every accept ends by itself, be it with a connection: to drop one could lose a connection it had won.
+        while accepting.get() > 0 && !self.mailbox.is_cut() {
+            self.take_mail(mail).await?;
+        }
+        // Closing the listener resets what waits in its queue: accept it empty first.
+        queue.set_nonblocking(true)?;
+        while let Ok((stream, _)) = queue.accept() {
+            if let Ok(stream) = adopt(stream) {
+                self.spawn(stream);
+            }
+        }
+        drop(listener);
+        let mut was_cut = false;
+        while self.timeouts.len() > 0 {
+            // Again and again, for those that have become idle since.
+            self.timeouts.end_idle();
+            if self.mailbox.is_cut() && !was_cut {
+                was_cut = true;
+                self.timeouts.end_all();
+            }
+            self.take_mail(mail).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits to be woken and does what other threads ask for.
+    async fn take_mail(&self, mail: &mut Mail) -> std::io::Result<()> {
+        let (result, buffer) = mail.stream.read(std::mem::take(&mut mail.buffer)).await;
+        mail.buffer = buffer;
+        result?;
+        self.mailbox.awake();
+        for fetched in self.mailbox.take_answers() {
+            if let Some(error) = self.fetches.complete(fetched) {
+                eprintln!("carom: {error}");
+            }
+        }
+        let ticks = self.mailbox.ticks();
+        if ticks != mail.ticks {
+            mail.ticks = ticks;
+            self.tick();
+        }
+        Ok(())
+    }
+
+    fn tick(&self) {
+        *self.date.borrow_mut() = date_now();
+        self.timeouts.sweep(|phase| {
+            match phase {
+                Phase::Idle => self.counters.add(Counter::IdleTimeouts),
+                Phase::Header => self.counters.add(Counter::HeaderTimeouts),
+                Phase::Write => self.counters.add(Counter::WriteTimeouts),
+                // Not the client's fault, and not worth a number: it was answered.
+                Phase::Fetch | Phase::Linger => {}
+            }
+        });
+        self.counters.publish(&self.published);
+        self.tick_wakers.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// Accepts until cancelled.
+    async fn accept(self: &Rc<Self>, listener: &TcpListener, handle: CancelHandle) {
+        while !self.draining.get() {
+            match listener.cancelable_accept(handle.clone()).await {
+                Ok((stream, _)) => self.spawn(stream),
+                Err(_) if self.draining.get() => return,
+                // A client that has gone again, or no file descriptor left: the latter would fail at once again.
+                Err(_) => {
+                    self.counters.add(Counter::AcceptErrors);
+                    self.next_tick().await;
+                }
+            }
+        }
+    }
+
+    async fn next_tick(&self) {
+        let mut registered = false;
+        poll_fn(|context| {
+            if registered {
+                return Poll::Ready(());
+            }
+            registered = true;
+            self.tick_wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn spawn(self: &Rc<Self>, stream: TcpStream) {
+        let is_refused = self.timeouts.len() >= self.max_connections;
+        self.counters.add(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
+        let tracked = self.timeouts.track(stream.as_raw_fd());
+        let mut connection = Connection::new(Rc::clone(self), stream, tracked);
+        let worker = Rc::clone(self);
+        monoio::spawn(async move {
+            let served = async {
+                if is_refused { connection.refuse().await } else { connection.serve().await }
+            };
+            // A panic would end the thread, and with it every other connection.
+            if guard(served).await.is_err() {
+                worker.counters.add(Counter::Panics);
+            }
+            drop(connection);
+            if worker.draining.get() {
+                worker.mailbox.nudge();
+            }
+        });
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(super) fn take_output(&self) -> Vec<u8> {
+        self.outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back_output(&self, output: Vec<u8>) {
+        let mut outputs = self.outputs.borrow_mut();
+        if outputs.len() < OUTPUT_BUFFERS && output.capacity() <= OUTPUT_BYTES {
+            outputs.push(output);
+        }
+    }
+
+    pub(super) fn with_date(&self, use_date: impl FnOnce(&[u8; 29])) {
+        use_date(&self.date.borrow());
+    }
+
+    /// Another number each time, spread evenly over any small range (Weyl sequence).
+    pub(super) fn next_jitter(&self) -> u32 {
+        let next = self.jitter.get().wrapping_add(0x9E37_79B9);
+        self.jitter.set(next);
+        next >> 8
+    }
+}
+
+/// The socket on which the worker is woken.
+struct Mail {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    ticks: u64,
+}
+
+/// Gives a socket of the standard library to monoio, in the mode that the driver needs.
+fn adopt(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_nonblocking(monoio::utils::is_legacy())?;
+    TcpStream::from_std(stream)
+}
+
+fn date_now() -> [u8; 29] {
+    imf_fixdate(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Runs a future and catches its panic.
+async fn guard<F: Future>(future: F) -> std::thread::Result<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
