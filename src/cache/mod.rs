@@ -1,1 +1,12 @@
 //! The caches of the read path.
+
+mod entry;
+mod ghost;
+mod local;
+mod shard;
+mod shared;
+mod sync;
+
+pub use entry::{CachedLink, LinkView};
+pub use local::LocalCache;
+pub use shared::{SharedCache, SharedStats, Stamp};

@@ -1,0 +1,75 @@
+//! Which keys were evicted lately: two bytes a key, no keys kept.
+
+/// Fingerprints in a bucket: one cache line.
+const WAYS: usize = 32;
+
+/// A bounded memory of hashes, the oldest forgotten first.
+///
+/// The first in, first out order is kept within buckets, not overall, which saves a queue and an index. It may
+/// claim to remember a hash it never saw (about once in 2,000 times): that costs a place in the cache, never a
+/// wrong answer.
+pub(super) struct Ghost {
+    /// Newest first. 0 is an empty place.
+    buckets: Vec<[u16; WAYS]>,
+}
+
+impl Ghost {
+    pub(super) fn new() -> Self {
+        Self { buckets: vec![[0; WAYS]] }
+    }
+
+    /// Makes room to remember `entries` hashes. Never shrinks.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        while self.buckets.len() * WAYS < entries {
+            // Every hash is now in both buckets it may belong to; the wrong one of the two is pushed out in time.
+            self.buckets.reserve_exact(self.buckets.len());
+            self.buckets.extend_from_within(..);
+        }
+    }
+
+    pub(super) fn insert(&mut self, hash: u32) {
+        let (bucket, fingerprint) = self.locate(hash);
+        bucket.copy_within(..WAYS - 1, 1);
+        bucket[0] = fingerprint;
+    }
+
+    /// Forgets `hash`, and says whether it was remembered.
+    pub(super) fn remove(&mut self, hash: u32) -> bool {
+        let (bucket, fingerprint) = self.locate(hash);
+        let Some(place) = bucket.iter().position(|&f| f == fingerprint) else { return false };
+        bucket.copy_within(place + 1.., place);
+        bucket[WAYS - 1] = 0;
+        true
+    }
+
+    fn locate(&mut self, hash: u32) -> (&mut [u16; WAYS], u16) {
+        // The number of buckets is a power of two. 2^16 buckets are more than any shard needs; above that the
+        // bits would overlap, and the fingerprints would tell less apart.
+        let bucket = hash as usize & (self.buckets.len() - 1);
+        (&mut self.buckets[bucket], ((hash >> 16) as u16).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_what_came_last_and_forgets_what_came_first() {
+        let mut ghost = Ghost::new();
+        let hashes: Vec<u32> = (1..=WAYS as u32 + 1).map(|i| i << 16).collect();
+        hashes.iter().for_each(|&h| ghost.insert(h));
+        assert!(!ghost.remove(hashes[0]));
+        assert!(hashes[1..].iter().all(|&h| ghost.remove(h)));
+        assert!(!ghost.remove(hashes[1]), "a hash is remembered once");
+    }
+
+    #[test]
+    fn growing_keeps_what_is_remembered() {
+        let mut ghost = Ghost::new();
+        ghost.insert(0xabcd_ef01);
+        ghost.reserve(10 * WAYS);
+        assert_eq!(ghost.buckets.len(), 16);
+        assert!(ghost.remove(0xabcd_ef01));
+    }
+}

@@ -1,0 +1,120 @@
+//! The cache of one worker.
+
+use super::{
+    entry::CachedLink,
+    shared::{SharedCache, Stamp},
+};
+
+/// Entries that share a place; a lookup compares the tags of all of them.
+const WAYS: usize = 8;
+
+/// Hits are counted up to this many.
+const HITS_MAX: u8 = 15;
+
+/// A worker's own cache (L1): set-associative, so a lookup is two cache lines, the stamp and the link.
+///
+/// It has no lock and no atomics. An entry is valid as long as the stamp it came with is, so the writer need not
+/// know of it.
+pub struct LocalCache {
+    sets: Box<[Set]>,
+}
+
+/// The tags and hits share the first of three cache lines; each way is then on one of the others.
+#[repr(C, align(64))]
+struct Set {
+    tags: [u32; WAYS],
+    hits: [u8; WAYS],
+    ways: [Option<Way>; WAYS],
+}
+
+struct Way {
+    stamp: Stamp,
+    link: CachedLink,
+}
+
+const _: () = assert!(size_of::<Option<Way>>() == 16 && size_of::<Set>() == 192);
+
+impl LocalCache {
+    /// A cache for `entries` links, rounded up to a power of two of at least eight. The table takes 24 bytes an
+    /// entry at once; the links it holds stay allocated until they are pushed out or found stale.
+    pub fn new(entries: usize) -> Self {
+        let sets = entries.div_ceil(WAYS).next_power_of_two();
+        let set = || Set { tags: [0; WAYS], hits: [0; WAYS], ways: [const { None }; WAYS] };
+        Self { sets: std::iter::repeat_with(set).take(sets).collect() }
+    }
+
+    /// The entry of this key, if it is here and nothing in its stripe has changed since its stamp was taken.
+    ///
+    /// `hash` is [`SharedCache::hash`] of `key`.
+    pub fn get(&mut self, shared: &SharedCache, hash: u64, key: &[u8]) -> Option<&CachedLink> {
+        let set = self.set(hash);
+        let mut place = None;
+        for way in matches(&set.tags, tag(hash)) {
+            let Some(entry) = &set.ways[way] else { continue };
+            // I5: an old stamp may mean an old link. The tag includes the stripe, so this is the entry's own
+            // stripe even if the key is another; let go of the link, no one can ask for it any more.
+            if !shared.is_current(hash, entry.stamp) {
+                set.ways[way] = None;
+                set.hits[way] = 0;
+            } else if entry.link.key() == key {
+                place = Some(way);
+                break;
+            }
+        }
+        let way = place?;
+        set.hits[way] = (set.hits[way] + 1).min(HITS_MAX);
+        // I4: a reference, not a clone: the count of the link is on a line that other workers read.
+        set.ways[way].as_ref().map(|entry| &entry.link)
+    }
+
+    /// Keeps `link`. `stamp` must have been taken before `link` was looked up, in the shared cache or the store.
+    pub fn insert(&mut self, hash: u64, stamp: Stamp, link: CachedLink) {
+        let set = self.set(hash);
+        let way = set.same(hash, link.key()).unwrap_or_else(|| set.victim());
+        set.tags[way] = tag(hash);
+        set.ways[way] = Some(Way { stamp, link });
+        set.hits[way] = set.hits[way].max(1);
+    }
+
+    fn set(&mut self, hash: u64) -> &mut Set {
+        let last = self.sets.len() - 1;
+        &mut self.sets[hash as usize & last]
+    }
+}
+
+impl Set {
+    fn same(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        matches(&self.tags, tag(hash)).find(|&way| self.ways[way].as_ref().is_some_and(|e| e.link.key() == key))
+    }
+
+    /// The way with the fewest hits. The others lose as many, so that what was hot long ago does not stay.
+    fn victim(&mut self) -> usize {
+        let mut way = 0;
+        for other in 1..WAYS {
+            if self.hits[other] < self.hits[way] {
+                way = other;
+            }
+        }
+        let least = self.hits[way];
+        for hits in &mut self.hits {
+            *hits -= least;
+        }
+        way
+    }
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+fn matches(tags: &[u32; WAYS], tag: u32) -> impl Iterator<Item = usize> + use<> {
+    let mut bits = 0_u32;
+    for (way, &other) in tags.iter().enumerate() {
+        bits |= u32::from(other == tag) << way;
+    }
+    std::iter::from_fn(move || {
+        let way = bits.trailing_zeros() as usize;
+        bits &= bits.wrapping_sub(1);
+        (way < WAYS).then_some(way)
+    })
+}

@@ -1,0 +1,150 @@
+//! The cache all workers share, and the stamps that keep every cache coherent.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use ahash::RandomState;
+
+use super::{
+    entry::CachedLink,
+    shard::Shard,
+    sync::{AtomicU64, Lock},
+};
+
+/// Most shards; a power of two. Enough that the workers of one machine seldom meet at one.
+const SHARDS_MAX: usize = 64;
+
+/// A shard is worth its lock from this size on, and holds any link there can be.
+const SHARD_BYTES_MIN: usize = 256 * 1024;
+
+/// Stripes; a power of two, at least [`SHARDS_MAX`]. The more, the fewer links a change makes the workers look
+/// up again: one in 4,096.
+const STRIPES: usize = 4096;
+
+/// The version of a stripe of keys at some moment.
+///
+/// Whoever holds one can ask later whether any link of the stripe may have changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(u64);
+
+/// What the shared cache holds, summed over its shards one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharedStats {
+    /// Entries, negative ones included.
+    pub entries: usize,
+    /// What they weigh, in bytes.
+    pub bytes: usize,
+    /// Entries evicted to make room since the start.
+    pub evictions: u64,
+}
+
+/// The shared cache (L2): bounded in bytes, resistant to scans, one lock a shard.
+pub struct SharedCache {
+    hasher: RandomState,
+    stripes: Box<[AtomicU64]>,
+    shards: Box<[Padded]>,
+}
+
+/// On its own cache lines, so that one shard's lock does not slow the next.
+#[repr(align(128))]
+struct Padded(Lock<Shard<CachedLink>>);
+
+impl SharedCache {
+    /// A cache whose entries weigh at most `capacity_bytes` together, in
+    /// [weights](CachedLink::weight) that include what the cache itself needs for them.
+    pub fn new(capacity_bytes: usize) -> Self {
+        let wanted = (capacity_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let shards = 1 << wanted.ilog2();
+        let shard = || Padded(Lock::new(Shard::new(capacity_bytes / shards)));
+        Self {
+            hasher: RandomState::new(),
+            stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
+            shards: std::iter::repeat_with(shard).take(shards).collect(),
+        }
+    }
+
+    /// The hash of a key, the one all calls of both caches take. Its seed differs from process to process, so
+    /// that nobody can choose keys that collide.
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The stamp of the stripe of this hash.
+    ///
+    /// Take it *before* looking at this cache or at the store: what is found after may then be kept under it.
+    pub fn stamp(&self, hash: u64) -> Stamp {
+        // I5: Acquire, so that who sees a change's stamp also sees the store as it is after that change.
+        Stamp(self.stripe(hash).load(Acquire))
+    }
+
+    /// Whether nothing in the stripe of this hash has changed since `stamp` was taken.
+    ///
+    /// A request that joins a store read already in flight for another request must ask this first, with the stamp
+    /// the flight took: the read may have passed the store before a change that was acknowledged before this
+    /// request came. If it has moved, start a read of its own.
+    pub fn is_current(&self, hash: u64, stamp: Stamp) -> bool {
+        self.stamp(hash) == stamp
+    }
+
+    /// The entry of this key, if it is cached.
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<CachedLink> {
+        self.shard(hash).read().get(hash as u32, key).cloned()
+    }
+
+    /// Keeps what a reader found in the store, and returns true; or drops it and returns false, if the stripe has
+    /// moved since `stamp` was taken.
+    ///
+    /// `stamp` must have been taken before the store was read. What is dropped may still answer the request it was
+    /// read for, because that request came before the change was acknowledged.
+    pub fn fill(&self, hash: u64, stamp: Stamp, link: CachedLink) -> bool {
+        let mut shard = self.shard(hash).write();
+        // I5: the stamp moves only under this lock. If it has not moved, the change that would make this link old
+        // has its `replace` yet to come, and that will find it.
+        if self.stripe(hash).load(Relaxed) != stamp.0 {
+            return false;
+        }
+        shard.insert(hash as u32, link);
+        true
+    }
+
+    /// The writer's call for each key it changed: after it applied the change to the store, before it acknowledges.
+    ///
+    /// If the key is cached, its entry becomes `link`, or goes if that is `None`. If not, nothing is added: most
+    /// links that change are not being read. `link`, if given, must have this key.
+    pub fn replace(&self, hash: u64, key: &[u8], link: Option<CachedLink>) {
+        debug_assert!(link.as_ref().is_none_or(|l| l.key() == key));
+        let mut shard = self.shard(hash).write();
+        // I5: under the lock, so that no fill falls between the two steps; the stamp first, so that who sees the new
+        // one waits here for the new entry; Release, so that they see the store behind it.
+        self.stripe(hash).fetch_add(1, Release);
+        match link {
+            Some(link) => shard.replace(hash as u32, link),
+            None => drop(shard.remove(hash as u32, key)),
+        }
+    }
+
+    /// What is cached now. Takes the shards' locks one by one.
+    pub fn stats(&self) -> SharedStats {
+        self.shards.iter().fold(SharedStats::default(), |sum, shard| {
+            let shard = shard.0.read();
+            SharedStats {
+                entries: sum.entries + shard.len(),
+                bytes: sum.bytes + shard.bytes(),
+                evictions: sum.evictions + shard.evictions(),
+            }
+        })
+    }
+
+    fn stripe(&self, hash: u64) -> &AtomicU64 {
+        &self.stripes[stripe_of(hash)]
+    }
+
+    /// The shard is chosen by bits of the stripe: all of a stripe's keys are under one lock.
+    fn shard(&self, hash: u64) -> &Lock<Shard<CachedLink>> {
+        &self.shards[stripe_of(hash) & (self.shards.len() - 1)].0
+    }
+}
+
+/// From the high half: the low half is what the shards tell their keys apart by.
+fn stripe_of(hash: u64) -> usize {
+    (hash >> 32) as usize & (STRIPES - 1)
+}
