@@ -118,3 +118,57 @@ fn matches(tags: &[u32; WAYS], tag: u32) -> impl Iterator<Item = usize> + use<> 
         (way < WAYS).then_some(way)
     })
 }
+
+// Outside of the model checker's schedules, its primitives do not work.
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    fn id(link: Option<&CachedLink>) -> Option<u64> {
+        link.and_then(|l| l.link().map(|l| l.id))
+    }
+
+    fn link(key: &[u8], id: u64) -> CachedLink {
+        CachedLink::present(key, id, 301, b"https://t.example/", false)
+    }
+
+    #[test]
+    fn keys_with_one_hash_are_told_apart() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(64);
+        let (hash, stamp) = (0, shared.stamp(0));
+        local.insert(hash, stamp, link(b"a.example/", 1));
+        assert_eq!(id(local.get(&shared, hash, b"b.example/")), None);
+        local.insert(hash, stamp, link(b"b.example/", 2));
+        assert_eq!(id(local.get(&shared, hash, b"a.example/")), Some(1));
+        assert_eq!(id(local.get(&shared, hash, b"b.example/")), Some(2));
+        local.insert(hash, stamp, link(b"a.example/", 3));
+        assert_eq!(id(local.get(&shared, hash, b"a.example/")), Some(3));
+    }
+
+    #[test]
+    fn a_stale_entry_is_not_served_and_let_go() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(64);
+        let hash = shared.hash(b"a.example/");
+        local.insert(hash, shared.stamp(hash), link(b"a.example/", 1));
+        shared.replace(hash, b"a.example/", None);
+        assert_eq!(id(local.get(&shared, hash, b"a.example/")), None);
+        assert!(local.sets.iter().all(|set| set.ways.iter().all(Option::is_none)));
+    }
+
+    #[test]
+    fn what_is_asked_for_survives_what_is_not() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(WAYS);
+        assert_eq!(local.sets.len(), 1);
+        let stamp = shared.stamp(0);
+        local.insert(0, stamp, link(b"hot", 0));
+        for number in 1..1000_u64 {
+            local.insert(0, stamp, link(number.to_string().as_bytes(), number));
+            if number % 4 == 0 {
+                assert_eq!(id(local.get(&shared, 0, b"hot")), Some(0), "after {number}");
+            }
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The caches of the read path.
 
+#[cfg(test)]
+mod coherence;
 mod entry;
 mod ghost;
 mod local;

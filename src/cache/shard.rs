@@ -309,3 +309,169 @@ fn bytes(units: u16) -> usize {
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Toy {
+        key: [u8; 4],
+        weight: usize,
+        version: usize,
+    }
+
+    impl Weighted for Toy {
+        fn key(&self) -> &[u8] {
+            &self.key
+        }
+
+        fn weight(&self) -> usize {
+            self.weight
+        }
+    }
+
+    fn toy(key: u32, weight: usize, version: usize) -> Toy {
+        Toy { key: key.to_le_bytes(), weight, version }
+    }
+
+    impl<E: Weighted> Shard<E> {
+        fn assert_consistent(&self) {
+            assert!(self.bytes() <= self.capacity_bytes);
+            let mut seen = 0;
+            for (queue, place) in [(self.small, Place::Small), (self.main, Place::Main)] {
+                let (mut slot, mut newer, mut sum) = (queue.head, NONE, 0);
+                while slot != NONE {
+                    let s = &self.slots[slot as usize];
+                    let entry = s.entry.as_ref().expect("a queued slot is in use");
+                    assert!(s.place == place && s.newer == newer);
+                    assert_eq!(bytes(s.weight), entry.weight().next_multiple_of(WEIGHT_UNIT_BYTES));
+                    assert_eq!(self.find(s.hash, entry.key()), Some(slot));
+                    sum += bytes(s.weight);
+                    seen += 1;
+                    (newer, slot) = (slot, s.older);
+                }
+                assert_eq!((sum, newer), (queue.bytes, queue.tail));
+            }
+            assert_eq!(seen, self.len());
+            let in_use = self.slots.iter().filter(|s| s.entry.is_some()).count();
+            assert_eq!(seen, in_use);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Get,
+        Insert(usize),
+        Replace(usize),
+        Remove,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(u32, Step)>> {
+        // Some weigh more than the whole shard.
+        let weight = || prop_oneof![8 => 1_usize..200, 1 => 900_usize..1200];
+        let step = prop_oneof![
+            4 => Just(Step::Get),
+            4 => weight().prop_map(Step::Insert),
+            1 => weight().prop_map(Step::Replace),
+            1 => Just(Step::Remove),
+        ];
+        prop::collection::vec((0_u32..40, step), 0..400)
+    }
+
+    proptest! {
+        /// Against a map that forgets nothing: what the shard still has is what was last put in, nothing is lost
+        /// but by eviction or weight, and the bound holds after every step. Hashes collide, seven to one.
+        #[test]
+        fn agrees_with_a_map(steps in steps()) {
+            let mut shard = Shard::new(1000);
+            let mut map = BTreeMap::new();
+            for (version, (key, step)) in steps.into_iter().enumerate() {
+                let (hash, bytes) = (key % 6, key.to_le_bytes());
+                let cached = shard.find(hash, &bytes).is_some();
+                match step {
+                    Step::Get => prop_assert_eq!(shard.get(hash, &bytes).is_some(), cached),
+                    Step::Insert(weight) => {
+                        shard.insert(hash, toy(key, weight, version));
+                        let fits = weight.next_multiple_of(WEIGHT_UNIT_BYTES) <= 1000;
+                        prop_assert_eq!(shard.find(hash, &bytes).is_some(), fits);
+                        map.insert(key, toy(key, weight, version));
+                    }
+                    Step::Replace(weight) => {
+                        shard.replace(hash, toy(key, weight, version));
+                        if cached {
+                            map.insert(key, toy(key, weight, version));
+                        }
+                    }
+                    Step::Remove => {
+                        prop_assert_eq!(shard.remove(hash, &bytes).is_some(), cached);
+                        prop_assert!(shard.find(hash, &bytes).is_none());
+                        map.remove(&key);
+                    }
+                }
+                shard.assert_consistent();
+                for (key, entry) in &map {
+                    let found = shard.find(key % 6, &key.to_le_bytes());
+                    let found = found.and_then(|slot| shard.slots[slot as usize].entry.as_ref());
+                    prop_assert!(found.is_none_or(|found| found == entry));
+                    let lost = found.is_none() && entry.weight <= 1000;
+                    prop_assert!(!lost || shard.evictions() > 0);
+                }
+            }
+        }
+    }
+
+    /// A hash as good as the real one.
+    fn mixed(key: u32) -> u32 {
+        (spread(key.wrapping_add(1)) >> 32) as u32
+    }
+
+    fn holds(shard: &Shard<Toy>, key: u32) -> bool {
+        shard.find(mixed(key), &key.to_le_bytes()).is_some()
+    }
+
+    /// First in first out, and least recently used, keep nothing of the hot set here.
+    #[test]
+    fn a_scan_does_not_flush_what_is_hot() {
+        let mut shard = Shard::new(100 * 1000);
+        let hot = 0..800;
+        for key in hot.clone() {
+            shard.insert(mixed(key), toy(key, 100, 0));
+            shard.get(mixed(key), &key.to_le_bytes());
+        }
+        for key in 10_000..30_000 {
+            shard.insert(mixed(key), toy(key, 100, 0));
+        }
+        let kept = hot.filter(|&key| holds(&shard, key)).count();
+        assert!(kept >= 760, "{kept} of 800 hot entries survived a scan of 20 times the capacity");
+    }
+
+    #[test]
+    fn what_comes_back_soon_after_its_eviction_stays() {
+        let mut shard = Shard::new(100 * 1000);
+        for key in 0..1100 {
+            shard.insert(mixed(key), toy(key, 100, 0));
+        }
+        assert!(!holds(&shard, 0));
+        shard.insert(mixed(0), toy(0, 100, 0));
+        for key in 2000..4000 {
+            shard.insert(mixed(key), toy(key, 100, 0));
+        }
+        assert!(holds(&shard, 0));
+    }
+
+    #[test]
+    fn slots_are_used_again() {
+        let mut shard = Shard::new(1000);
+        for version in 0..1000 {
+            shard.insert(1, toy(1, 100, version));
+            shard.insert(2, toy(2, 100, version));
+            shard.remove(1, &1_u32.to_le_bytes());
+        }
+        assert_eq!((shard.slots.len(), shard.len(), shard.bytes()), (2, 1, 104));
+    }
+}

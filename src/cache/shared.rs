@@ -148,3 +148,82 @@ impl SharedCache {
 fn stripe_of(hash: u64) -> usize {
     (hash >> 32) as usize & (STRIPES - 1)
 }
+
+// Outside of the model checker's schedules, its primitives do not work.
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    fn id(link: Option<CachedLink>) -> Option<u64> {
+        link.and_then(|l| l.link().map(|l| l.id))
+    }
+
+    fn link(key: &[u8], id: u64) -> CachedLink {
+        CachedLink::present(key, id, 301, b"https://t.example/", false)
+    }
+
+    #[test]
+    fn keys_with_one_hash_are_told_apart() {
+        let cache = SharedCache::new(1 << 20);
+        let hash = 42;
+        cache.fill(hash, cache.stamp(hash), link(b"a.example/", 1));
+        assert_eq!(id(cache.get(hash, b"b.example/")), None);
+        cache.fill(hash, cache.stamp(hash), link(b"b.example/", 2));
+        cache.replace(hash, b"c.example/", Some(link(b"c.example/", 3)));
+        assert_eq!(id(cache.get(hash, b"a.example/")), Some(1));
+        assert_eq!(id(cache.get(hash, b"b.example/")), Some(2));
+        assert_eq!(id(cache.get(hash, b"c.example/")), None);
+        cache.replace(hash, b"a.example/", None);
+        assert_eq!(id(cache.get(hash, b"a.example/")), None);
+        assert_eq!(id(cache.get(hash, b"b.example/")), Some(2));
+    }
+
+    #[test]
+    fn a_fill_that_a_change_overtook_is_dropped() {
+        let cache = SharedCache::new(1 << 20);
+        let hash = cache.hash(b"a.example/");
+        let stamp = cache.stamp(hash);
+        assert!(cache.is_current(hash, stamp));
+        cache.replace(hash, b"a.example/", Some(link(b"a.example/", 2)));
+        assert!(!cache.is_current(hash, stamp));
+        assert!(!cache.fill(hash, stamp, link(b"a.example/", 1)));
+        assert_eq!(id(cache.get(hash, b"a.example/")), None, "a change adds nothing that was not read");
+        assert!(cache.fill(hash, cache.stamp(hash), link(b"a.example/", 2)));
+        cache.replace(hash, b"a.example/", Some(link(b"a.example/", 3)));
+        assert_eq!(id(cache.get(hash, b"a.example/")), Some(3));
+    }
+
+    #[test]
+    fn stripes_lie_in_one_shard_each_and_all_shards_are_used() {
+        let cache = SharedCache::new(1 << 30);
+        assert_eq!(cache.shards.len(), SHARDS_MAX);
+        let mut shard_of_stripe = vec![None; STRIPES];
+        for number in 0..200_000_u32 {
+            let hash = cache.hash(&number.to_le_bytes());
+            let shard = std::ptr::from_ref(cache.shard(hash)).addr();
+            assert_eq!(*shard_of_stripe[stripe_of(hash)].get_or_insert(shard), shard);
+        }
+        let shards: std::collections::BTreeSet<_> = shard_of_stripe.iter().flatten().collect();
+        assert_eq!(shards.len(), SHARDS_MAX);
+    }
+
+    #[test]
+    fn stays_within_its_bytes_and_counts_what_it_evicts() {
+        let cache = SharedCache::new(4 << 20);
+        for number in 0..50_000_u32 {
+            let key = number.to_string();
+            let hash = cache.hash(key.as_bytes());
+            assert!(cache.fill(hash, cache.stamp(hash), link(key.as_bytes(), 1)));
+        }
+        let stats = cache.stats();
+        assert!(stats.bytes <= 4 << 20 && stats.bytes > 4 << 19, "{stats:?}");
+        assert_eq!(stats.entries as u64 + stats.evictions, 50_000);
+    }
+
+    #[test]
+    fn a_cache_of_no_bytes_caches_nothing() {
+        let cache = SharedCache::new(0);
+        cache.fill(1, cache.stamp(1), link(b"a.example/", 1));
+        assert_eq!(cache.stats(), SharedStats::default());
+    }
+}
