@@ -1,6 +1,6 @@
 //! Which keys were evicted lately: two bytes a key, no keys kept.
 
-/// Fingerprints in a bucket: one cache line.
+/// Most fingerprints in a bucket: one cache line.
 const WAYS: usize = 32;
 
 /// A bounded memory of hashes, the oldest forgotten first.
@@ -11,25 +11,28 @@ const WAYS: usize = 32;
 pub(super) struct Ghost {
     /// Newest first. 0 is an empty place.
     buckets: Vec<[u16; WAYS]>,
+    /// So many of each bucket are in use, which makes the size exact.
+    ways: usize,
 }
 
 impl Ghost {
     pub(super) fn new() -> Self {
-        Self { buckets: vec![[0; WAYS]] }
+        Self { buckets: vec![[0; WAYS]], ways: 1 }
     }
 
-    /// Makes room to remember `entries` hashes. Never shrinks.
-    pub(super) fn reserve(&mut self, entries: usize) {
+    /// Remembers `entries` hashes from now on, rounded down to a whole number in each bucket. The memory never shrinks.
+    pub(super) fn resize(&mut self, entries: usize) {
         while self.buckets.len() * WAYS < entries {
             // Every hash is now in both buckets it may belong to; the wrong one of the two is pushed out in time.
             self.buckets.reserve_exact(self.buckets.len());
             self.buckets.extend_from_within(..);
         }
+        self.ways = (entries >> self.buckets.len().ilog2()).clamp(1, WAYS);
     }
 
     pub(super) fn insert(&mut self, hash: u32) {
         let (bucket, fingerprint) = self.locate(hash);
-        bucket.copy_within(..WAYS - 1, 1);
+        bucket.copy_within(..bucket.len() - 1, 1);
         bucket[0] = fingerprint;
     }
 
@@ -38,15 +41,15 @@ impl Ghost {
         let (bucket, fingerprint) = self.locate(hash);
         let Some(place) = bucket.iter().position(|&f| f == fingerprint) else { return false };
         bucket.copy_within(place + 1.., place);
-        bucket[WAYS - 1] = 0;
+        bucket[bucket.len() - 1] = 0;
         true
     }
 
-    fn locate(&mut self, hash: u32) -> (&mut [u16; WAYS], u16) {
+    fn locate(&mut self, hash: u32) -> (&mut [u16], u16) {
         // The number of buckets is a power of two. 2^16 buckets are more than any shard needs; above that the
         // bits would overlap, and the fingerprints would tell less apart.
         let bucket = hash as usize & (self.buckets.len() - 1);
-        (&mut self.buckets[bucket], ((hash >> 16) as u16).max(1))
+        (&mut self.buckets[bucket][..self.ways], ((hash >> 16) as u16).max(1))
     }
 }
 
@@ -57,6 +60,7 @@ mod tests {
     #[test]
     fn remembers_what_came_last_and_forgets_what_came_first() {
         let mut ghost = Ghost::new();
+        ghost.resize(WAYS);
         let hashes: Vec<u32> = (1..=WAYS as u32 + 1).map(|i| i << 16).collect();
         hashes.iter().for_each(|&h| ghost.insert(h));
         assert!(!ghost.remove(hashes[0]));
@@ -67,8 +71,9 @@ mod tests {
     #[test]
     fn growing_keeps_what_is_remembered() {
         let mut ghost = Ghost::new();
+        ghost.resize(1);
         ghost.insert(0xabcd_ef01);
-        ghost.reserve(10 * WAYS);
+        ghost.resize(10 * WAYS);
         assert_eq!(ghost.buckets.len(), 16);
         assert!(ghost.remove(0xabcd_ef01));
     }
