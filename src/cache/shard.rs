@@ -7,8 +7,8 @@
 //! The main queue gives as many further rounds as there were hits.
 //!
 //! The paper's small queue is a tenth of the cache, its ghosts as many as the main queue's entries, its hits counted
-//! to three. The values below have the better hit ratios on the Zipf traces of `benches/cache.rs` (by one part in a
-//! hundred where the cache is small), and agree with what `quick_cache` has come to.
+//! to three. The values below have the better hit ratios on the Zipf traces of `benches/cache.rs` (by one to two
+//! points where the cache is small), and are close to those of `quick_cache`.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
