@@ -1,6 +1,6 @@
 //! The shared cache against `quick_cache` and `moka`: hit ratio and time on Zipf traces, and memory.
 //!
-//! `cargo bench --bench cache` takes two minutes; `-- --full` more rounds, `-- --hits` only the hit ratios.
+//! `cargo bench --bench cache` runs for a minute or two; `-- --full` adds rounds, `-- --hits` leaves all but one thread's races out.
 //!
 //! All three hold the same links under the same weights and hash with the same function. The other two are used
 //! at their best: the key is the link itself, so it costs no second allocation. They run in short alternating

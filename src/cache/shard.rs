@@ -7,17 +7,17 @@
 //! The main queue gives as many further rounds as there were hits.
 //!
 //! The paper's small queue is a tenth of the cache, its ghosts as many as the main queue's entries, its hits counted
-//! to three. The values below have the better hit ratios on the Zipf traces of `benches/cache.rs` (by one part in a
-//! hundred where the cache is small), and agree with what `quick_cache` has come to.
+//! to three. The values below have the better hit ratios on the Zipf traces of `benches/cache.rs` (by one to two
+//! points where the cache is small), and are close to those of `quick_cache`.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use hashbrown::HashTable;
 
-use super::ghost::Ghost;
+use super::{chunked::Chunked, ghost::Ghost};
 
-/// What an entry costs beside its own allocation: a slot of 24 bytes and the slack of their vector, 5 bytes of
-/// index at the load a power of two leaves, and 1 or 2 bytes of ghost.
+/// What an entry costs beside its own allocation: a slot of 24 bytes, 6 to 12 bytes of index as the load of a
+/// power of two is, and 1 or 2 bytes of ghost.
 pub(super) const OVERHEAD_BYTES: usize = 40;
 
 /// The part of the capacity for entries that have not proved themselves, as a divisor.
@@ -66,6 +66,12 @@ struct Slot<E> {
     place: Place,
 }
 
+impl<E> Default for Slot<E> {
+    fn default() -> Self {
+        Self { entry: None, hash: 0, newer: NONE, older: NONE, weight: 0, hits: AtomicU8::new(0), place: Place::Small }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Queue {
     head: u32,
@@ -79,7 +85,7 @@ impl Queue {
 
 /// One part of the shared cache. Lookups take `&self`.
 pub(super) struct Shard<E> {
-    slots: Vec<Slot<E>>,
+    slots: Chunked<Slot<E>>,
     free: u32,
     index: HashTable<u32>,
     small: Queue,
@@ -92,7 +98,7 @@ pub(super) struct Shard<E> {
 impl<E: Weighted> Shard<E> {
     pub(super) fn new(capacity_bytes: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Chunked::new(),
             free: NONE,
             index: HashTable::new(),
             small: Queue::EMPTY,
@@ -120,7 +126,7 @@ impl<E: Weighted> Shard<E> {
 
     /// The entry of this key, and counts the hit.
     pub(super) fn get(&self, hash: u32, key: &[u8]) -> Option<&E> {
-        let slot = &self.slots[self.find(hash, key)? as usize];
+        let slot = &self.slots[self.find(hash, key)?];
         let hits = slot.hits.load(Relaxed);
         // A hot entry is only read, so its line stays shared between the cores. Hits lost to a race between
         // readers do not matter.
@@ -139,18 +145,10 @@ impl<E: Weighted> Shard<E> {
         let Some(weight) = self.admit(&entry) else { return };
         let place = if self.ghost.remove(hash) { Place::Main } else { Place::Small };
         self.make_room(bytes(weight));
-        let slot = self.allocate(Slot {
-            entry: Some(entry),
-            hash,
-            newer: NONE,
-            older: NONE,
-            weight,
-            hits: AtomicU8::new(0),
-            place,
-        });
+        let slot = self.allocate(Slot { entry: Some(entry), hash, weight, ..Slot::default() });
         self.push(slot, place);
         let slots = &self.slots;
-        self.index.insert_unique(spread(hash), slot, |&s| spread(slots[s as usize].hash));
+        self.index.insert_unique(spread(hash), slot, |&s| spread(slots[s].hash));
         self.ghost.resize(self.index.len() / GHOST_DIVISOR);
     }
 
@@ -170,7 +168,7 @@ impl<E: Weighted> Shard<E> {
 
     fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
         let same = |&slot: &u32| {
-            let slot = &self.slots[slot as usize];
+            let slot = &self.slots[slot];
             slot.hash == hash && slot.entry.as_ref().is_some_and(|e| e.key() == key)
         };
         self.index.find(spread(hash), same).copied()
@@ -190,7 +188,7 @@ impl<E: Weighted> Shard<E> {
         };
         // Out of the queue while room is made, so that it cannot be its own victim.
         self.make_room(bytes(weight));
-        let s = &mut self.slots[slot as usize];
+        let s = &mut self.slots[slot];
         s.entry = Some(entry);
         s.weight = weight;
         let place = s.place;
@@ -211,7 +209,7 @@ impl<E: Weighted> Shard<E> {
     fn age_small(&mut self) {
         let slot = self.small.tail;
         self.unlink(slot);
-        let s = &mut self.slots[slot as usize];
+        let s = &mut self.slots[slot];
         if *s.hits.get_mut() >= HITS_TO_STAY {
             *s.hits.get_mut() = 0;
             self.push(slot, Place::Main);
@@ -224,7 +222,7 @@ impl<E: Weighted> Shard<E> {
     fn age_main(&mut self) {
         let slot = self.main.tail;
         self.unlink(slot);
-        let hits = self.slots[slot as usize].hits.get_mut();
+        let hits = self.slots[slot].hits.get_mut();
         if *hits > 0 {
             *hits -= 1;
             self.push(slot, Place::Main);
@@ -246,7 +244,7 @@ impl<E: Weighted> Shard<E> {
     }
 
     fn push(&mut self, slot: u32, place: Place) {
-        let s = &mut self.slots[slot as usize];
+        let s = &mut self.slots[slot];
         let weight = bytes(s.weight);
         s.place = place;
         let queue = self.queue(place);
@@ -255,14 +253,14 @@ impl<E: Weighted> Shard<E> {
         if head == NONE {
             queue.tail = slot;
         } else {
-            self.slots[head as usize].newer = slot;
+            self.slots[head].newer = slot;
         }
-        let s = &mut self.slots[slot as usize];
+        let s = &mut self.slots[slot];
         (s.newer, s.older) = (NONE, head);
     }
 
     fn unlink(&mut self, slot: u32) {
-        let s = &self.slots[slot as usize];
+        let s = &self.slots[slot];
         let (newer, older, weight, place) = (s.newer, s.older, bytes(s.weight), s.place);
         let queue = self.queue(place);
         queue.bytes -= weight;
@@ -273,35 +271,30 @@ impl<E: Weighted> Shard<E> {
             queue.tail = newer;
         }
         if newer != NONE {
-            self.slots[newer as usize].older = older;
+            self.slots[newer].older = older;
         }
         if older != NONE {
-            self.slots[older as usize].newer = newer;
+            self.slots[older].newer = newer;
         }
     }
 
     fn allocate(&mut self, slot: Slot<E>) -> u32 {
-        if self.free != NONE {
-            let place = self.free;
-            self.free = self.slots[place as usize].older;
-            self.slots[place as usize] = slot;
+        let place = self.free;
+        if place != NONE {
+            self.free = self.slots[place].older;
+            self.slots[place] = slot;
             return place;
         }
-        if self.slots.len() == self.slots.capacity() {
-            // By an eighth, not by half: the slack is memory, too.
-            self.slots.reserve_exact(self.slots.len() / 8 + 16);
-        }
-        self.slots.push(slot);
-        u32::try_from(self.slots.len() - 1).expect("a shard holds fewer than 2^32 entries")
+        self.slots.push(slot)
     }
 
     /// Frees a slot that is in no queue any more.
     fn release(&mut self, slot: u32) -> Option<E> {
-        let hash = spread(self.slots[slot as usize].hash);
+        let hash = spread(self.slots[slot].hash);
         if let Ok(place) = self.index.find_entry(hash, |&s| s == slot) {
             place.remove();
         }
-        let s = &mut self.slots[slot as usize];
+        let s = &mut self.slots[slot];
         s.older = self.free;
         self.free = slot;
         s.entry.take()
@@ -353,7 +346,7 @@ mod tests {
             for (queue, place) in [(self.small, Place::Small), (self.main, Place::Main)] {
                 let (mut slot, mut newer, mut sum) = (queue.head, NONE, 0);
                 while slot != NONE {
-                    let s = &self.slots[slot as usize];
+                    let s = &self.slots[slot];
                     let entry = s.entry.as_ref().expect("a queued slot is in use");
                     assert!(s.place == place && s.newer == newer);
                     assert_eq!(bytes(s.weight), entry.weight().next_multiple_of(WEIGHT_UNIT_BYTES));
@@ -365,8 +358,13 @@ mod tests {
                 assert_eq!((sum, newer), (queue.bytes, queue.tail));
             }
             assert_eq!(seen, self.len());
-            let in_use = self.slots.iter().filter(|s| s.entry.is_some()).count();
-            assert_eq!(seen, in_use);
+            let mut free = self.free;
+            while free != NONE {
+                assert!(self.slots[free].entry.is_none());
+                seen += 1;
+                free = self.slots[free].older;
+            }
+            assert_eq!(seen, self.slots.len());
         }
     }
 
@@ -423,7 +421,7 @@ mod tests {
                 shard.assert_consistent();
                 for (key, entry) in &map {
                     let found = shard.find(key % 6, &key.to_le_bytes());
-                    let found = found.and_then(|slot| shard.slots[slot as usize].entry.as_ref());
+                    let found = found.and_then(|slot| shard.slots[slot].entry.as_ref());
                     prop_assert!(found.is_none_or(|found| found == entry));
                     let lost = found.is_none() && entry.weight <= 1000;
                     prop_assert!(!lost || shard.evictions() > 0);

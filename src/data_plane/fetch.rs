@@ -71,6 +71,11 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Wakes the worker to look again whether all connections have ended.
+    pub(super) fn connection_ended(&self) {
+        self.wake();
+    }
+
     fn wake(&self) {
         if !self.waking.swap(true, Ordering::AcqRel) {
             // If the socket is full, the worker is being woken; if it is closed, it is gone.

@@ -203,7 +203,7 @@ impl Worker {
             }
             drop(connection);
             if worker.draining.get() {
-                worker.mailbox.nudge();
+                worker.mailbox.connection_ended();
             }
         });
     }
