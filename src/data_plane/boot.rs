@@ -60,7 +60,9 @@ pub struct Served {
 /// # Errors
 /// If the address or a driver can't be had, or a worker ends by itself.
 pub fn serve(
-    engine: &Arc<Engine>, config: &ServeConfig, is_listening: impl FnOnce(SocketAddr, &str),
+    engine: &Arc<Engine>,
+    config: &ServeConfig,
+    is_listening: impl FnOnce(SocketAddr, &str),
 ) -> Result<Served, ServeError> {
     // Before anything is started, so that no signal is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| ServeError::Io("waiting for signals", error))?;
@@ -99,7 +101,10 @@ impl Drop for Ending {
 impl Plane {
     /// Starts the workers, each pinned to a core of those that the process may use.
     fn start(
-        engine: &Arc<Engine>, pool: Arc<ReaderPool>, config: &ServeConfig, listeners: Vec<TcpListener>,
+        engine: &Arc<Engine>,
+        pool: Arc<ReaderPool>,
+        config: &ServeConfig,
+        listeners: Vec<TcpListener>,
     ) -> Result<(Self, Driver), ServeError> {
         let cores = cores();
         let (ending, ended) = crossbeam_channel::unbounded();
@@ -123,7 +128,7 @@ impl Plane {
             let thread = std::thread::Builder::new().name(format!("carom-worker-{index}")).spawn(move || {
                 let result = Err("it panicked; the message stands above".to_owned());
                 let mut ending = Ending { ended: ending, result };
-                ending.result = run_worker(core, parts, &starting).map_err(|error| error.to_string());
+                ending.result = run_worker(core, parts, starting).map_err(|error| error.to_string());
             });
             plane.mailboxes.push(mailbox);
             plane.counters.push(counters);
@@ -203,7 +208,7 @@ fn ending_reason(ended: Option<Result<(), String>>) -> String {
 }
 
 /// The body of a worker thread.
-fn run_worker(core: Option<usize>, parts: Parts, started: &Sender<std::io::Result<Driver>>) -> std::io::Result<()> {
+fn run_worker(core: Option<usize>, parts: Parts, started: Sender<std::io::Result<Driver>>) -> std::io::Result<()> {
     if let Some(core) = core {
         let mut set = CpuSet::new();
         set.set(core);
@@ -217,9 +222,12 @@ fn run_worker(core: Option<usize>, parts: Parts, started: &Sender<std::io::Resul
             return Ok(());
         }
     };
-    // A listener must be blocking for io_uring and must not be for epoll.
+    // monoio takes sockets as they are: for io_uring they must be blocking, for epoll they must not.
     parts.listener.set_nonblocking(driver == Driver::Epoll)?;
+    parts.woken.set_nonblocking(driver == Driver::Epoll)?;
     let _ = started.send(Ok(driver));
+    // Whoever waits for all workers to start waits until each has let go of this.
+    drop(started);
     match runtime {
         AnyRuntime::Uring(mut runtime) => runtime.block_on(Worker::run(parts)),
         AnyRuntime::Epoll(mut runtime) => runtime.block_on(Worker::run(parts)),

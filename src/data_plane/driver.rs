@@ -46,9 +46,7 @@ const RING_ENTRIES: u32 = 1_024;
 /// Why the last of the drivers could not be had; containers often forbid io_uring.
 pub(super) fn build(choice: DriverChoice) -> io::Result<(Driver, AnyRuntime)> {
     let drivers: &[Driver] = match choice {
-        DriverChoice::Auto => {
-            &[Driver::UringDeferTaskrun, Driver::UringCoopTaskrun, Driver::Uring, Driver::Epoll]
-        }
+        DriverChoice::Auto => &[Driver::UringDeferTaskrun, Driver::UringCoopTaskrun, Driver::Uring, Driver::Epoll],
         DriverChoice::Uring => &[Driver::UringDeferTaskrun, Driver::UringCoopTaskrun, Driver::Uring],
         DriverChoice::Epoll => &[Driver::Epoll],
     };

@@ -85,9 +85,8 @@ impl Mailbox {
 
     /// The worker is awake: what comes from now on wakes it again.
     pub(super) fn awake(&self) {
-        self.waking.store(false, Ordering::Release);
-        // What was stored before the wake that is being answered must be seen by the looks that follow.
-        std::sync::atomic::fence(Ordering::SeqCst);
+        // A swap, since it reads what the wakers wrote: so the looks that follow see all that came before them.
+        self.waking.swap(false, Ordering::AcqRel);
     }
 
     pub(super) fn take_answers(&self) -> Vec<Fetched> {
@@ -155,9 +154,7 @@ impl Fetches {
     /// Has the store read for a miss, or joins a read of the same key that is under way. `is_current` tells
     /// whether nothing was changed since that one was missed: one that is older may lack an acknowledged change
     /// (I5).
-    pub(super) async fn fetch(
-        &self, miss: Miss, is_current: impl Fn(&Miss) -> bool,
-    ) -> Result<CachedLink, FetchError> {
+    pub(super) async fn fetch(&self, miss: Miss, is_current: impl Fn(&Miss) -> bool) -> Result<CachedLink, FetchError> {
         let fetch = self.join(&miss, is_current).map_or_else(|| self.start(miss), Ok)?;
         poll_fn(|context| match &mut *fetch.progress.borrow_mut() {
             Progress::Done(result) => Poll::Ready(result.clone()),

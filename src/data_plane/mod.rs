@@ -5,12 +5,13 @@
 //! - `worker`: what belongs to one thread: accepting, waking, its caches and counters.
 //! - `connection`: the four calls of a request: parse, resolve, encode, write.
 //! - `fetch`: a miss on its way to the reader threads and back.
-//! - `timeouts`: connections that are idle, slow to ask or slow to take.
+//! - `timeouts`: connections that are idle, slow to ask or slow to take. `socket` shuts them down.
 
 mod boot;
 mod connection;
 mod driver;
 mod fetch;
+mod socket;
 mod timeouts;
 mod worker;
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use rustix::net::Shutdown;
 
+use super::socket;
 use crate::config::ServeConfig;
 
 /// What a connection is doing.
@@ -181,24 +182,6 @@ impl Drop for Tracked {
         let mut state = self.timeouts.state.borrow_mut();
         state.slots[self.index] = None;
         state.free.push(self.index);
-    }
-}
-
-/// The one place that needs `unsafe`: monoio's sockets lend their descriptor only as a number.
-mod socket {
-    #![allow(unsafe_code)]
-
-    use std::os::fd::{BorrowedFd, RawFd};
-
-    use rustix::net::Shutdown;
-
-    /// Shuts down the socket `fd`, which a [`Tracked`](super::Tracked) holds.
-    pub(super) fn shut_down(fd: RawFd, how: Shutdown) {
-        // SAFETY: `fd` is open for the whole call. It is in a slot, a slot is emptied before its connection
-        // closes its socket (`Tracked` stands before the stream in `Connection`), and both happen on this thread.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        // It fails when the client has gone already, which is as well.
-        let _ = rustix::net::shutdown(fd, how);
     }
 }
 

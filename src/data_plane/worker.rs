@@ -77,8 +77,10 @@ impl Worker {
         let queue = parts.listener.try_clone()?;
         let listener = Rc::new(TcpListener::from_std(parts.listener)?);
         let canceller = Canceller::new();
-        let accepting = Rc::new(Cell::new(ACCEPTS));
-        for _ in 0..ACCEPTS {
+        // On epoll one is enough, since it goes on until no connection waits, and monoio wakes only one.
+        let accepts = if monoio::utils::is_legacy() { 1 } else { ACCEPTS };
+        let accepting = Rc::new(Cell::new(accepts));
+        for _ in 0..accepts {
             let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
             let (handle, accepting) = (canceller.handle(), Rc::clone(&accepting));
             monoio::spawn(async move {
@@ -98,7 +100,11 @@ impl Worker {
     }
 
     async fn drain(
-        self: &Rc<Self>, listener: Rc<TcpListener>, queue: &StdListener, accepting: &Cell<usize>, mail: &mut Mail,
+        self: &Rc<Self>,
+        listener: Rc<TcpListener>,
+        queue: &StdListener,
+        accepting: &Cell<usize>,
+        mail: &mut Mail,
     ) -> std::io::Result<()> {
         // Every accept ends by itself, be it with a connection: to drop one could lose a connection it had won.
         while accepting.get() > 0 && !self.mailbox.is_cut() {
@@ -194,9 +200,7 @@ impl Worker {
         let mut connection = Connection::new(Rc::clone(self), stream, tracked);
         let worker = Rc::clone(self);
         monoio::spawn(async move {
-            let served = async {
-                if is_refused { connection.refuse().await } else { connection.serve().await }
-            };
+            let served = async { if is_refused { connection.refuse().await } else { connection.serve().await } };
             // A panic would end the thread, and with it every other connection.
             if guard(served).await.is_err() {
                 worker.counters.add(Counter::Panics);

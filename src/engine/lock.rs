@@ -38,15 +38,13 @@ impl DirectoryLock {
         let io = |source| LockError::Io { path: data.to_owned(), source };
         std::fs::create_dir_all(data).map_err(io)?;
         let path = data.join("lock");
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-                let holder =
-                    if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
+                let holder = if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
                 return Err(LockError::InUse { path: data.to_owned(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),

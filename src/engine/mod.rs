@@ -1,6 +1,6 @@
 //! The engine that all planes share: it finds links and changes them.
 //!
-//! - The read path: [`resolve`] is the order of lookups, [`ReadPath`] one thread's way through the caches,
+//! - The read path: [`resolve()`] is the order of lookups, [`ReadPath`] one thread's way through the caches,
 //!   [`ReaderPool`] the threads that read the store when the caches don't know.
 //! - The write path: [`Engine::submit`] and [`Engine::begin_set`] hand changes to the one writer (I2), which
 //!   appends them to the log, applies them to the store, invalidates the caches and answers, in this order.
@@ -97,8 +97,7 @@ impl OwnedEngine {
         let shared = Arc::new(SharedCache::new(config.cache_bytes));
         let recovered = recover::recover(config, Arc::clone(&shared))?;
         let (requests, queue) = crossbeam_channel::bounded(crate::limits::WRITER_QUEUE);
-        let engine =
-            Arc::new(Engine { shared, store: Arc::clone(recovered.applier.store()), requests });
+        let engine = Arc::new(Engine { shared, store: Arc::clone(recovered.applier.store()), requests });
         let writer = std::thread::Builder::new()
             .name("carom-writer".to_owned())
             .spawn(move || writer::run(recovered.log, recovered.applier, &queue))

@@ -69,7 +69,10 @@ type Opened = (Arc<dyn Store>, Position);
 
 /// Opens the store, if it is of use for this log. If not, says why.
 fn open_store(
-    path: &Path, config: &EngineConfig, log: &Log, torn: Option<&TornTail>,
+    path: &Path,
+    config: &EngineConfig,
+    log: &Log,
+    torn: Option<&TornTail>,
 ) -> Result<Result<Opened, String>, OpenError> {
     let opened = SledStore::open(path, config.store_cache_bytes)
         .and_then(|store| store.position().map(|position| (Arc::new(store) as Arc<dyn Store>, position)));
@@ -115,8 +118,7 @@ fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
     let from = open_sets.iter().map(|set| set.0).min().unwrap_or(applied + 1).min(applied + 1);
     let mut replay = log.replay(from)?;
     let mut records = 0;
-    loop {
-        let Some((location, record)) = replay.next()? else { break };
+    while let Some((location, record)) = replay.next()? {
         let (sequence, time_ms) = (record.sequence, record.time_ms);
         let payload = decode_payload(record.payload)
             .map_err(|error| OpenError::Record { sequence, reason: error.to_string() })?;

@@ -62,26 +62,11 @@ type BatchReply = Box<dyn FnOnce(Result<Vec<Outcome>, SubmitError>) + Send>;
 
 /// What the writer is asked for.
 pub(super) enum Request {
-    Batch {
-        operation: OperationId,
-        commands: Vec<Command>,
-        reply: BatchReply,
-    },
-    SetBegin {
-        reply: Reply<SetId>,
-    },
-    SetPart {
-        set: SetId,
-        commands: Vec<Command>,
-    },
-    SetCommit {
-        set: SetId,
-        applied: Arc<AtomicU64>,
-        reply: Reply<SetSummary>,
-    },
-    SetDrop {
-        set: SetId,
-    },
+    Batch { operation: OperationId, commands: Vec<Command>, reply: BatchReply },
+    SetBegin { reply: Reply<SetId> },
+    SetPart { set: SetId, commands: Vec<Command> },
+    SetCommit { set: SetId, applied: Arc<AtomicU64>, reply: Reply<SetSummary> },
+    SetDrop { set: SetId },
     Stop,
 }
 
@@ -209,7 +194,10 @@ impl Writer {
     }
 
     fn log_batch(
-        &mut self, operation: OperationId, commands: Vec<Command>, group: &mut Group,
+        &mut self,
+        operation: OperationId,
+        commands: Vec<Command>,
+        group: &mut Group,
     ) -> Result<Vec<Outcome>, SubmitError> {
         self.check_open()?;
         let payload = Payload::Batch(commands);
@@ -293,7 +281,10 @@ impl Writer {
     }
 
     fn make_durable_and_apply_set(
-        &mut self, set: SetId, time_ms: u64, applied: &AtomicU64,
+        &mut self,
+        set: SetId,
+        time_ms: u64,
+        applied: &AtomicU64,
     ) -> Result<SetSummary, Failure> {
         self.log.sync()?;
         let mut summary = SetSummary::default();

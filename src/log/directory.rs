@@ -134,11 +134,8 @@ impl Log {
             return Err(LogError::Poisoned);
         }
         let start = self.buffer.len();
-        let location = Location {
-            segment: self.header.first_sequence,
-            offset: self.offset + start as u64,
-            length: length as u32,
-        };
+        let location =
+            Location { segment: self.header.first_sequence, offset: self.offset + start as u64, length: length as u32 };
         let record = Record {
             log_id: self.header.log_id,
             epoch: self.header.epoch,

@@ -167,9 +167,8 @@ impl Cursor {
     /// cleanly or in a torn write: [`check_end`] tells these from damage.
     pub(super) fn next<'b>(&mut self, header: &SegmentHeader, bytes: &'b [u8]) -> Option<Record<'b>> {
         let (record, length) = Record::decode(&bytes[self.offset..]).ok()?;
-        let continues = record.log_id == header.log_id
-            && record.sequence == self.next_sequence
-            && record.chain == self.chain;
+        let continues =
+            record.log_id == header.log_id && record.sequence == self.next_sequence && record.chain == self.chain;
         if !continues {
             return None;
         }
