@@ -39,6 +39,9 @@ const CONFINED: [(&str, &[&str]); 6] = [
     ("anyhow", &["src/cli"]),
 ];
 
+/// The files that may hold `unsafe`, under a SAFETY note: none.
+const UNSAFE: [&str; 0] = [];
+
 /// Past this, a file has two things in it.
 const FILE_LINES: usize = 600;
 
@@ -179,6 +182,9 @@ fn confined(file: &File) -> Vec<String> {
 }
 
 fn unsafe_code(file: &File) -> Vec<String> {
+    if UNSAFE.contains(&&*file.path) {
+        return Vec::new();
+    }
     let tokens = lex(&file.text);
     let found = tokens.iter().filter(|token| token.text == "unsafe");
     found.map(|token| format!("{}:{}: `unsafe`", file.path, token.line)).collect()
