@@ -43,3 +43,4 @@ pub mod limits;
 pub mod link;
 pub mod log;
 pub mod store;
+pub mod transfer;

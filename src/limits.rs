@@ -50,3 +50,7 @@ pub const METHOD_BYTES: usize = 32;
 
 /// Most empty lines skipped in front of a request; more get 400. RFC 9112 §2.2 asks for at least one.
 pub const REQUEST_EMPTY_LINES: usize = 4;
+
+/// Longest record of a file that is imported, in bytes. Key and target are far below it: what is longer is most
+/// often the rest of a file behind a quote that was never closed.
+pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;
