@@ -36,6 +36,7 @@
 //! - **I9** A failed fsync is fatal for writing: nothing is acknowledged after it, redirects go on.
 
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod http1;
