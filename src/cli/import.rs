@@ -322,3 +322,34 @@ impl Read for Input<'_> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_between_the_passes_changes_no_link() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("links.csv");
+        let config = EngineConfig { data: place.path().join("data"), cache_bytes: 0, store_cache_bytes: MIB };
+        let engine = open::engine(&config).unwrap();
+        let before = "source,target\n/a,https://x.example/\n";
+        for after in [
+            "source,target\n/a,https://y.example/\n",
+            "source,target\n/a,https://x.example/\n/b,https://x.example/\n",
+            "source,target\n/a,https://x.example/\n/b,nowhere\n",
+            "source,target\n/a,\"https://x.example/\n",
+            "source,target\n",
+            "",
+        ] {
+            std::fs::write(&file, before).unwrap();
+            let survey = Survey::of(&file, Some(engine.engine())).unwrap();
+            std::fs::write(&file, after).unwrap();
+            let error = write(engine.engine(), &file, &survey).unwrap_err().to_string();
+            let expected = "links.csv changed while it was read; nothing was imported. Import it again";
+            assert!(error.ends_with(expected), "{error}");
+            assert_eq!(engine.engine().digest().unwrap().entries, 0, "{after}");
+        }
+        engine.close().unwrap();
+    }
+}
