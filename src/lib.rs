@@ -15,7 +15,7 @@
 //! - [`transfer`]: importers: bytes to links, one file a format.
 //! - [`http1`]: requests and answers: bytes to types and back. No I/O, no clock.
 //! - [`link`]: the domain: hosts, keys, targets, links, commands, outcomes, and how they are stored.
-//! - [`mod@telemetry`]: counters.
+//! - [`telemetry`][]: counters.
 //! - [`config`], [`limits`], [`clock`]: what is set, what is bounded, what time it is.
 //!
 //! # Invariants
@@ -36,6 +36,7 @@
 //! - **I9** A failed fsync is fatal for writing: nothing is acknowledged after it, redirects go on.
 
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_plane;
@@ -46,3 +47,4 @@ pub mod link;
 pub mod log;
 pub mod store;
 pub mod telemetry;
+pub mod transfer;

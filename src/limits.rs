@@ -71,3 +71,7 @@ pub const ACCEPTS: usize = 8;
 
 /// Connections that may wait to be accepted, for each worker.
 pub const BACKLOG: i32 = 4_096;
+
+/// Longest record of a file that is imported, in bytes. Key and target are far below it: what is longer is most
+/// often the rest of a file behind a quote that was never closed.
+pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;

@@ -40,7 +40,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
 ];
 
 /// The files that may hold `unsafe`, under a SAFETY note: none.
-const UNSAFE: [&str; 0] = [];
+const UNSAFE: [&str; 1] = ["src/data_plane/socket.rs"];
 
 /// Past this, a file has two things in it.
 const FILE_LINES: usize = 600;

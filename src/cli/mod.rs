@@ -1,0 +1,87 @@
+//! The command line: one file a subcommand. Raw arguments in, exit code out.
+//!
+//! clap reads the raw arguments; each subcommand checks them into what it works with. Results go to stdout;
+//! errors, bad rows and warnings to stderr, where every message begins with `carom:`, but for the bad rows.
+
+mod exit;
+mod import;
+mod open;
+mod resolve;
+mod serve;
+mod text;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+
+#[derive(Parser)]
+#[command(name = "carom", version, about, max_term_width = 100, after_help = exit::HELP, subcommand_required = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(after_help = exit::HELP)]
+    Serve(serve::RawArguments),
+    #[command(after_help = exit::HELP)]
+    Import(import::Arguments),
+    #[command(after_help = exit::HELP)]
+    Resolve(resolve::Arguments),
+}
+
+/// Runs the program with these arguments, the first of which is its own name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(error) => return explain(&error).into(),
+    };
+    let result = match command {
+        Command::Serve(raw) => match raw.check() {
+            Ok(arguments) => serve::run(arguments),
+            Err(error) => {
+                eprintln!("carom: {error}");
+                return Exit::Usage.into();
+            }
+        },
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Resolve(arguments) => resolve::run(&arguments),
+    };
+    let exit = result.unwrap_or_else(|error| {
+        eprintln!("carom: {error:#}");
+        Exit::Failed
+    });
+    exit.into()
+}
+
+/// Prints what clap has to say: help, the version, or what is wrong with the arguments.
+fn explain(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Nobody reads it any more if this fails.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let text = error.to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        eprint!("{text}");
+        return Exit::Usage;
+    }
+    eprint!("carom: {}", text.strip_prefix("error: ").unwrap_or(&text));
+    Exit::Usage
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Arguments::command().debug_assert();
+    }
+}

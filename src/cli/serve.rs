@@ -1,0 +1,227 @@
+//! `carom serve`: answer requests.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
+use super::open::{self, DEFAULT_DATA, MIB};
+use super::text;
+use crate::config::{DriverChoice, ServeConfig};
+use crate::data_plane::{self, Served};
+use crate::engine::EngineConfig;
+
+/// Answer requests with redirects
+#[derive(Args)]
+pub(super) struct RawArguments {
+    /// Where the links are kept; it is created if it is missing
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Import this CSV file first, as `carom import` does; with invalid rows in it, nothing is served
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
+    /// Threads that answer requests [default: as many as the cores that the process may use]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// How to wait for the network
+    #[arg(long, value_enum, default_value = "auto")]
+    driver: Driver,
+    /// Memory for the cache of links, in MiB
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    cache_mib: u64,
+    /// Memory for the store's own cache, in MiB
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    store_cache_mib: u64,
+    /// How long open requests may take to end when carom is asked to stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
+    /// How long a connection may wait for its next request
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    idle_timeout: u64,
+    /// How long a request may take to arrive once it has begun
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    header_timeout: u64,
+    /// How long a client may take to read an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    write_timeout: u64,
+    /// Most connections that one worker keeps open
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    max_connections: usize,
+}
+
+/// How the workers wait for the network.
+#[derive(Clone, Copy, ValueEnum)]
+enum Driver {
+    /// io_uring if the kernel allows it, else epoll
+    Auto,
+    /// io_uring, or not at all
+    Uring,
+    /// epoll
+    Epoll,
+}
+
+impl From<Driver> for DriverChoice {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Auto => DriverChoice::Auto,
+            Driver::Uring => DriverChoice::Uring,
+            Driver::Epoll => DriverChoice::Epoll,
+        }
+    }
+}
+
+/// The arguments, checked.
+#[derive(Debug)]
+pub(super) struct ServeArgs {
+    engine: EngineConfig,
+    import: Option<PathBuf>,
+    serve: ServeConfig,
+}
+
+/// A number that makes no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{argument} {value} makes no sense; give a number from {least} to {most}")]
+pub(super) struct OutOfRange {
+    argument: &'static str,
+    value: u64,
+    least: u64,
+    most: u64,
+}
+
+/// Most threads: far more than there are cores in a machine.
+const MAX_WORKERS: u64 = 1_024;
+/// Most memory for a cache: far more than there is in a machine, and no overflow in bytes.
+const MAX_CACHE_MIB: u64 = 16 * 1024 * 1024;
+/// Longest timeout, a day. What should wait longer than that should not wait.
+const MAX_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
+/// Most connections of one worker. The kernel's own limit of open files is below it.
+const MAX_CONNECTIONS: u64 = 16 * 1024 * 1024;
+
+impl RawArguments {
+    /// Refuses numbers that make no sense.
+    pub(super) fn check(self) -> Result<ServeArgs, OutOfRange> {
+        let number = |argument, value, most| match value {
+            value if (1..=most).contains(&value) => Ok(value),
+            value => Err(OutOfRange { argument, value, least: 1, most }),
+        };
+        let count = |argument, value: usize, most| number(argument, value as u64, most).map(|_| value);
+        let seconds = |argument, value| number(argument, value, MAX_TIMEOUT_SECONDS).map(Duration::from_secs);
+        let mib = |argument, value| number(argument, value, MAX_CACHE_MIB).map(|value| value * MIB);
+        Ok(ServeArgs {
+            engine: EngineConfig {
+                data: self.data,
+                cache_bytes: usize::try_from(mib("--cache-mib", self.cache_mib)?).unwrap_or(usize::MAX),
+                store_cache_bytes: mib("--store-cache-mib", self.store_cache_mib)?,
+            },
+            import: self.import,
+            serve: ServeConfig {
+                listen: self.listen,
+                workers: match self.workers {
+                    Some(workers) => count("--workers", workers, MAX_WORKERS)?,
+                    // One is right where the number can't be known.
+                    None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+                },
+                driver: self.driver.into(),
+                max_connections: count("--max-connections", self.max_connections, MAX_CONNECTIONS)?,
+                idle_timeout: seconds("--idle-timeout", self.idle_timeout)?,
+                header_timeout: seconds("--header-timeout", self.header_timeout)?,
+                write_timeout: seconds("--write-timeout", self.write_timeout)?,
+                drain_timeout: seconds("--drain-timeout", self.drain_timeout)?,
+            },
+        })
+    }
+}
+
+/// Opens the engine, imports what is to be imported, and serves.
+pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
+    arguments.import.as_deref().map(check_header).transpose()?;
+    let engine = open::engine(&arguments.engine)?;
+    if let Some(file) = &arguments.import {
+        let options = ImportOptions { keep_going: false };
+        let outcome = import_file(engine.engine(), file, options);
+        if !matches!(outcome, Ok(ImportOutcome::Done)) {
+            let closed = engine.close();
+            let outcome = outcome.context("nothing is served")?;
+            closed?;
+            return Ok(outcome.into());
+        }
+    }
+    let served = data_plane::serve(engine.engine(), &arguments.serve, is_listening);
+    let closed = engine.close();
+    let Served { requests, connections, cut } = served?;
+    closed?;
+    let (requests, connections) = (text::count(requests, "request"), text::count(connections, "connection"));
+    eprintln!("carom: stopped after {requests} on {connections}");
+    if cut {
+        eprintln!("carom: some connections had not ended in time and were cut; --drain-timeout gives them longer");
+    }
+    Ok(Exit::Done)
+}
+
+/// Says where to try it.
+fn is_listening(address: SocketAddr, driver: &str) {
+    eprintln!("carom: listening on {address} with {driver}");
+    eprintln!("carom: try: curl -i http://{address}/");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Arguments, Command};
+    use clap::Parser;
+
+    fn checked(arguments: &[&str]) -> Result<ServeArgs, OutOfRange> {
+        let arguments = [&["carom", "serve"], arguments].concat();
+        match Arguments::try_parse_from(arguments).unwrap().command {
+            Command::Serve(raw) => raw.check(),
+            _ => panic!("not serve"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_help() {
+        let arguments = checked(&[]).unwrap();
+        assert_eq!(arguments.engine.data, PathBuf::from("carom-data"));
+        assert_eq!(arguments.engine.cache_bytes, 512 << 20);
+        assert_eq!(arguments.engine.store_cache_bytes, 32 << 20);
+        assert_eq!(arguments.import, None);
+        let serve = arguments.serve;
+        assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(serve.workers, std::thread::available_parallelism().unwrap().get());
+        assert_eq!(serve.driver, DriverChoice::Auto);
+        assert_eq!(serve.drain_timeout, Duration::from_secs(30));
+        assert_eq!(serve.idle_timeout, Duration::from_secs(60));
+        assert_eq!(serve.header_timeout, Duration::from_secs(10));
+        assert_eq!(serve.write_timeout, Duration::from_secs(10));
+        assert_eq!(serve.max_connections, 65_536);
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        for (argument, most) in [
+            ("--workers", "1024"),
+            ("--cache-mib", "16777216"),
+            ("--store-cache-mib", "16777216"),
+            ("--drain-timeout", "86400"),
+            ("--idle-timeout", "86400"),
+            ("--header-timeout", "86400"),
+            ("--write-timeout", "86400"),
+            ("--max-connections", "16777216"),
+        ] {
+            assert!(checked(&[argument, "1"]).is_ok());
+            assert!(checked(&[argument, most]).is_ok());
+            for value in ["0", "18446744073709551615"] {
+                let error = checked(&[argument, value]).unwrap_err().to_string();
+                assert_eq!(error, format!("{argument} {value} makes no sense; give a number from 1 to {most}"));
+            }
+        }
+    }
+}
