@@ -72,7 +72,7 @@ impl State for Applier {
     fn entry(&self, key: &str) -> Result<StoredEntry, StoreError> {
         match self.chunk.get(key) {
             Some(entry) => Ok(entry.clone()),
-            None => read::stored_entry(self.store.as_ref(), key),
+            None => read::stored_entry(self.store.as_ref(), key.as_bytes()),
         }
     }
 
@@ -98,7 +98,11 @@ impl Applier {
     /// Judges a batch against the state and what is staged. Accepted, its changes are staged; refused, nothing
     /// changes.
     pub(super) fn judge(
-        &self, staged: &mut Staged, commands: &[Command], sequence: u64, time_ms: u64,
+        &self,
+        staged: &mut Staged,
+        commands: &[Command],
+        sequence: u64,
+        time_ms: u64,
     ) -> Result<Result<Accepted, Refusal>, StoreError> {
         let mut state = Judged { applier: self, staged, undo: Vec::new(), changed: Vec::new() };
         let mut accepted = Accepted { outcomes: Vec::new(), changes: Vec::new() };
@@ -135,7 +139,11 @@ impl Applier {
     /// Applies a batch that was read back from the log as the next record. What of it the store has already is
     /// not applied again.
     pub(super) fn apply_recovered(
-        &mut self, commands: &[Command], sequence: u64, time_ms: u64, chain: ChainHash,
+        &mut self,
+        commands: &[Command],
+        sequence: u64,
+        time_ms: u64,
+        chain: ChainHash,
     ) -> Result<(), StoreError> {
         match self.position.partial {
             // Judged and accepted before the crash; the state that it was judged by is gone.
@@ -143,7 +151,7 @@ impl Applier {
                 let done = usize::try_from(applied.commands).expect("a record has few commands");
                 for (index, command) in commands.iter().enumerate().skip(done) {
                     self.make_room(index as u64)?;
-                    // A precondition that the rest of the batch still meets was met before as well.
+                    // The state is the one after the commands before, so this one has the outcome that it had.
                     let _ = apply::apply(self, command, Origin { sequence, index, time_ms })?;
                 }
                 self.record_applied(chain);
@@ -192,8 +200,12 @@ impl Applier {
     /// Applies the parts of a set, which the next record commits. `read_part` reads the commands of a part and
     /// its sequence; `applied` is told of every outcome.
     pub(super) fn commit_set<E: From<StoreError>>(
-        &mut self, set: SetId, time_ms: u64, chain: ChainHash,
-        read_part: &mut dyn FnMut(Location) -> Result<(u64, Vec<Command>), E>, applied: &mut dyn FnMut(Outcome),
+        &mut self,
+        set: SetId,
+        time_ms: u64,
+        chain: ChainHash,
+        read_part: &mut dyn FnMut(Location) -> Result<(u64, Vec<Command>), E>,
+        applied: &mut dyn FnMut(Outcome),
     ) -> Result<(), E> {
         let done = self.position.partial.map_or(0, |applied| applied.commands);
         let mut count = 0;

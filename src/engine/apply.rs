@@ -42,7 +42,9 @@ impl Origin {
 /// # Errors
 /// If the state can't be read.
 pub fn apply(
-    state: &mut impl State, command: &Command, origin: Origin,
+    state: &mut impl State,
+    command: &Command,
+    origin: Origin,
 ) -> Result<Result<Outcome, Refusal>, StoreError> {
     let key = &command.key;
     let entry = state.entry(key.as_str())?;
@@ -124,7 +126,11 @@ mod tests {
         }
 
         fn set_entry(&mut self, key: &str, entry: StoredEntry) {
-            if entry == StoredEntry::default() { self.0.remove(key) } else { self.0.insert(key.to_owned(), entry) };
+            if entry == StoredEntry::default() {
+                self.0.remove(key)
+            } else {
+                self.0.insert(key.to_owned(), entry)
+            };
         }
     }
 

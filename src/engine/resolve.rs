@@ -33,7 +33,9 @@ pub enum Resolved<T> {
 /// # Errors
 /// If a lookup fails. After it `key` must be set anew.
 pub fn resolve<L: Lookup, T>(
-    lookup: &mut L, key: &mut RequestKey, mut use_link: impl FnMut(LinkView<'_>) -> T,
+    lookup: &mut L,
+    key: &mut RequestKey,
+    mut use_link: impl FnMut(LinkView<'_>) -> T,
 ) -> Result<Resolved<T>, L::Error> {
     enum Step<T> {
         Found(T),
