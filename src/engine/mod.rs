@@ -15,6 +15,8 @@ mod readers;
 mod recover;
 mod resolve;
 mod set;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;

@@ -44,7 +44,7 @@ pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result
     // The store first: it may show that the end of the log was durable, and then nothing is cut there.
     let opened = open_store(&path, config.store_cache_bytes);
     let known = opened.as_ref().ok().and_then(|(_, position)| position.as_ref());
-    let known = known.map(|position| KnownDurable { log_id: position.log_id, sequence: position.sequence });
+    let known = known.map(|position| KnownDurable { log_id: position.log_id, sequence: reaches(position) });
     let LogOpened { log, torn } = Log::open(&config.data.join("log"), known)?;
     let mut report = Recovery { torn, ..Recovery::default() };
     let usable = match opened {
@@ -71,7 +71,7 @@ pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result
 }
 
 /// The position before the first record.
-fn beginning(log: &Log) -> Position {
+pub(super) fn beginning(log: &Log) -> Position {
     let chain = ChainHash::genesis(log.id());
     Position { log_id: log.id(), sequence: 0, chain, partial: None, open_sets: Vec::new() }
 }
@@ -92,14 +92,19 @@ fn open_store(path: &Path, cache_bytes: u64) -> Result<Opened, String> {
     }
 }
 
+/// The last record of which a store at this position holds anything.
+fn reaches(position: &Position) -> u64 {
+    position.sequence + u64::from(position.partial.is_some())
+}
+
 /// Why a store that stands at this position is of no use for this log, if it is not.
 fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, LogError> {
     let last = log.next_sequence() - 1;
     if position.log_id != log.id() {
         return Ok(Some(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
     }
-    if position.sequence > last {
-        return Ok(Some(format!("it holds record {}, and the log ends with {last}", position.sequence)));
+    if reaches(position) > last {
+        return Ok(Some(format!("it holds record {}, and the log ends with {last}", reaches(position))));
     }
     if log.replay(position.sequence + 1)?.chain() != position.chain {
         return Ok(Some(format!("up to record {} it holds another history than the log", position.sequence)));
@@ -116,7 +121,7 @@ fn set_aside(path: &Path, reason: String) -> Result<SetAside, OpenError> {
 }
 
 /// Applies what the store lacks; how many records that were.
-fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
+pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
     let applied = applier.position().sequence;
     let open_sets = applier.position().open_sets.clone();
     // The parts of sets that were open at the position lie before it: they are collected again.

@@ -380,3 +380,40 @@ pub(super) fn read_part(log: &Log, location: Location) -> Result<(u64, Vec<Comma
         Err(error) => Err(Failure::Record { sequence, reason: error.to_string() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::SharedCache;
+    use crate::engine::recover;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_request_that_the_writer_never_took_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), None).unwrap().log;
+        let shared = Arc::new(SharedCache::new(1 << 20));
+        let applier = Applier::new(Arc::new(MemoryStore::default()), shared, recover::beginning(&log));
+        let (requests, queue) = requests();
+        requests.send(Request::Stop).unwrap();
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| requests.ask(|reply| Request::SetBegin { reply }));
+            while requests.queue.len() < 2 {
+                std::thread::yield_now();
+            }
+            scope.spawn(move || run(log, applier, &queue));
+            assert!(matches!(late.join().unwrap(), Err(SubmitError::Closed { .. })));
+        });
+        assert!(matches!(requests.ask(|reply| Request::SetBegin { reply }), Err(SubmitError::Closed { .. })));
+    }
+
+    #[test]
+    fn a_request_that_the_writer_lost_has_an_unknown_outcome() {
+        let (requests, queue) = requests();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(queue.queue.recv().unwrap()));
+            let answer = requests.ask(|reply| Request::SetBegin { reply });
+            assert!(matches!(answer, Err(SubmitError::OutcomeUnknown { .. })), "{answer:?}");
+        });
+    }
+}
