@@ -28,7 +28,7 @@ fn open(data: &Path) -> OwnedEngine {
 }
 
 fn key(thread: usize, index: u64) -> LinkKey {
-    let query = if index % 3 == 0 { "?q" } else { "" };
+    let query = if index.is_multiple_of(3) { "?q" } else { "" };
     LinkKey::parse(&format!("/{thread}/{}{query}", index / 2)).unwrap()
 }
 

@@ -128,8 +128,7 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
     let from = open_sets.iter().map(|set| set.0).min().unwrap_or(applied + 1).min(applied + 1);
     let mut replay = log.replay(from)?;
     let mut records = 0;
-    loop {
-        let Some((location, record)) = replay.next()? else { break };
+    while let Some((location, record)) = replay.next()? {
         let (sequence, time_ms) = (record.sequence, record.time_ms);
         let payload = decode_payload(record.payload)
             .map_err(|error| OpenError::Record { sequence, reason: error.to_string() })?;

@@ -13,8 +13,8 @@ fn changes(requests: &Requests) {
     let text = |index: u64| format!("/{}{}", index / 2, ["", "?q"][index as usize % 2]);
     ask((0..260).map(|index| put(&text(index), index)).collect());
     let Ok(mut set) = SetWriter::begin(requests.clone()) else { return };
-    for index in (100..1_450).rev() {
-        let action = if index % 7 == 0 { Action::Delete } else { to(index + 1) };
+    for index in (100..1_450u64).rev() {
+        let action = if index.is_multiple_of(7) { Action::Delete } else { to(index + 1) };
         let _ = set.add(key(&text(index)), action);
     }
     ask(vec![create("/between", 1)]);

@@ -105,7 +105,7 @@ fn nobody_reads_what_was_before_an_acknowledged_change() {
     // Half of the links are keyed with a query, under paths that have no link themselves.
     let is_query = |index: usize| index % 2 == 1;
     std::thread::scope(|scope| {
-        for worker in 0..3 {
+        for worker in 0..3usize {
             let (known, done, reads, pool, engine) = (&known, &done, &reads, &pool, owned.engine());
             scope.spawn(move || {
                 let mut requests = Worker::new(engine, pool);
@@ -114,13 +114,15 @@ fn nobody_reads_what_was_before_an_acknowledged_change() {
                         break;
                     }
                     // Some links are read more than others.
-                    let index = if turn % 3 == 0 { turn % KEYS } else { turn % 6 };
+                    let index = if turn.is_multiple_of(3) { turn % KEYS } else { turn % 6 };
                     let before = known[index].acknowledged.load(Ordering::Acquire);
                     let answer = requests.ask(&format!("/{index}"), is_query(index).then_some("q"));
                     let after = known[index].submitted.load(Ordering::Acquire);
                     match answer {
                         Some(number) => assert!((before..=after).contains(&number), "{number}, {before}..={after}"),
-                        None => assert!((before..=after).any(|number| number % 5 == 0), "none, {before}..={after}"),
+                        None => {
+                            assert!((before..=after).any(|number| number.is_multiple_of(5)), "none, {before}..={after}")
+                        }
                     }
                     reads.fetch_add(1, Ordering::Relaxed);
                 }
@@ -136,7 +138,7 @@ fn nobody_reads_what_was_before_an_acknowledged_change() {
             for &index in &indexes {
                 let number = known[index].submitted.fetch_add(1, Ordering::AcqRel) + 1;
                 let text = format!("/{index}{}", if is_query(index) { "?q" } else { "" });
-                commands.push(if number % 5 == 0 { delete(&text) } else { put(&text, number) });
+                commands.push(if number.is_multiple_of(5) { delete(&text) } else { put(&text, number) });
             }
             submit(owned.engine(), commands).unwrap();
             for &index in &indexes {
