@@ -69,7 +69,7 @@ impl Log {
     }
 
     /// The same with another size of segments, for tests.
-    pub(super) fn open_with(
+    pub(crate) fn open_with(
         dir: &Path,
         known: Option<KnownDurable>,
         segment_bytes: u64,

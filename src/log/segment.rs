@@ -215,7 +215,7 @@ pub(super) enum End {
 /// - A whole record of another version: it must not be lost because this version can't read it.
 pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: &Cursor) -> Result<End, LogError> {
     let rest = &bytes[end.offset..];
-    let Some(first) = rest.iter().position(|&byte| byte != 0) else { return Ok(End::Clean) };
+    let Some(first) = first_not_zero(rest) else { return Ok(End::Clean) };
     let reason = match Record::decode(rest) {
         Err(reason) => reason,
         Ok((record, _)) => {
@@ -247,6 +247,13 @@ pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: 
     Ok(End::Torn(reason))
 }
 
+/// Where the zeros end. Sixteen at a time: there may be 64 MiB of them at each start.
+fn first_not_zero(bytes: &[u8]) -> Option<usize> {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let zeros = 16 * chunks.iter().take_while(|&&chunk| u128::from_ne_bytes(chunk) == 0).count();
+    bytes[zeros..].iter().position(|&byte| byte != 0).map(|offset| zeros + offset)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +273,18 @@ mod tests {
         newer[8] = 2;
         assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version(2)));
         assert!(SegmentHeader::decode(&bytes[..HEADER_BYTES - 1]).is_err());
+    }
+
+    #[test]
+    fn the_end_of_the_zeros_is_found_wherever_it_is() {
+        for length in 0..70 {
+            assert_eq!(first_not_zero(&vec![0; length]), None);
+            for at in 0..length {
+                let mut bytes = vec![0; length];
+                bytes[at..].fill(7);
+                assert_eq!(first_not_zero(&bytes), Some(at));
+            }
+        }
     }
 
     #[test]

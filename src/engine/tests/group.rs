@@ -23,7 +23,7 @@ fn run(log: Log, store: Arc<dyn Store>, requests: &Requests, queue: &RequestQueu
 }
 
 fn next_sequence(dir: &Path) -> u64 {
-    Log::open(dir, None).unwrap().log.next_sequence()
+    open_log(dir).next_sequence()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_refused_batch_leaves_nothing_behind_for_the_rest_of_its_group() {
     let refused = send(&requests, vec![put("/b", 1), put("/a", 2), delete("/c?q"), put("/c?r", 1), create("/a", 3)]);
     let second = send(&requests, vec![create("/b", 2), put("/a", 1), create("/c?r", 2)]);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    run(Log::open(dir.path(), None).unwrap().log, Arc::clone(&store), &requests, &queue);
+    run(open_log(dir.path()), Arc::clone(&store), &requests, &queue);
     first.recv().unwrap().unwrap();
     let refusal = refused.recv().unwrap().unwrap_err();
     assert!(matches!(refusal, SubmitError::Refused(Refusal::Exists { version: 2, .. })), "{refusal}");
@@ -78,7 +78,7 @@ fn after_a_failed_sync_nothing_is_acknowledged() {
     for device in ["/dev/full", "/dev/null"] {
         let dir = tempfile::tempdir().unwrap();
         let (requests, queue) = writer::requests();
-        let mut log = Log::open(dir.path(), None).unwrap().log;
+        let mut log = open_log(dir.path());
         log.replace_file(std::fs::OpenOptions::new().write(true).open(device).unwrap());
         let changed = send(&requests, vec![create("/a", 1)]);
         let refused = send(&requests, vec![create("/a", 2)]);
@@ -106,7 +106,7 @@ fn a_store_that_fails_ends_the_writing_but_what_was_logged_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let (requests, queue) = writer::requests();
     let changed = send(&requests, vec![create("/a", 1)]);
-    let log = Log::open(&dir.path().join("log"), None).unwrap().log;
+    let log = open_log(&dir.path().join("log"));
     run(log, Limited::new(0), &requests, &queue);
     assert!(matches!(changed.recv().unwrap(), Err(SubmitError::OutcomeUnknown { .. })));
     assert_eq!(digest_of_log(dir.path()).entries, 1);

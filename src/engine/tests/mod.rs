@@ -51,9 +51,14 @@ fn submit(engine: &Engine, commands: Vec<Command>) -> Result<Vec<Outcome>, Submi
     engine.submit(OperationId::random(), commands)
 }
 
+/// A log of small segments, which are read faster.
+fn open_log(dir: &Path) -> Log {
+    Log::open_with(dir, None, 256 * 1024).unwrap().log
+}
+
 /// The state that the log in a data directory leads to, by the store in memory.
 fn digest_of_log(data: &Path) -> StateDigest {
-    let log = Log::open(&data.join("log"), None).unwrap().log;
+    let log = open_log(&data.join("log"));
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     resume(&log, &store).unwrap();
     StateDigest::of(store.as_ref()).unwrap()

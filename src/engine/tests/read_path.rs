@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::*;
 use crate::cache::CachedLink;
-use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, resolve};
+use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
 use crate::link::RequestKey;
 
 type Answered = (Miss, Result<CachedLink, StoreError>);
@@ -148,4 +148,63 @@ fn nobody_reads_what_was_before_an_acknowledged_change() {
         done.store(true, Ordering::Relaxed);
     });
     assert!(reads.load(Ordering::Relaxed) > 1_000);
+}
+
+/// A store under which a reader comes just before and just after each batch of writes.
+struct Peeked {
+    inner: MemoryStore,
+    shared: Arc<SharedCache>,
+}
+
+const PEEKED: &[u8] = b"*/peeked";
+
+impl Peeked {
+    fn peek(&self) {
+        let hash = self.shared.hash(PEEKED);
+        let stamp = self.shared.stamp(hash);
+        if self.shared.get(hash, PEEKED).is_none() {
+            let entry = read::stored_entry(&self.inner, PEEKED).unwrap();
+            self.shared.fill(hash, stamp, read::cached_link(PEEKED, &entry));
+        }
+    }
+}
+
+impl Store for Peeked {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError> {
+        self.peek();
+        self.inner.apply(writes, position)?;
+        self.peek();
+        Ok(())
+    }
+
+    fn position(&self) -> Result<Option<Position>, StoreError> {
+        self.inner.position()
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.inner.scan(visit)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path());
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let store = Arc::new(Peeked { inner: MemoryStore::default(), shared: Arc::clone(&shared) });
+    let mut applier = Applier::new(store, Arc::clone(&shared), recover::beginning(&log));
+    for version in 1..4 {
+        applier.apply_recovered(&[put("/peeked", version)], version, 0, log.chain()).unwrap();
+        applier.flush().unwrap();
+        let cached = shared.get(shared.hash(PEEKED), PEEKED).unwrap();
+        assert_eq!(cached.link().unwrap().target, format!("https://to.example/{version}").as_bytes());
+    }
 }
