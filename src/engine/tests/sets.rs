@@ -57,6 +57,9 @@ fn a_set_without_commit_never_was() {
         owned.close().unwrap();
     }
     assert_eq!(digest_of_log(dir.path()), digest);
+    // Nor is it waited for any longer: a start would read its parts again and again.
+    let store = crate::store::SledStore::open(&dir.path().join("store"), 1 << 20).unwrap();
+    assert_eq!(store.position().unwrap().unwrap().open_sets, []);
 }
 
 #[test]
