@@ -237,6 +237,13 @@ fn run_worker(core: Option<usize>, parts: Parts, started: Sender<std::io::Result
 /// Opens one listener a worker on the same address (SO_REUSEPORT): the kernel spreads connections over them.
 fn listen(config: &ServeConfig) -> Result<(SocketAddr, Vec<TcpListener>), ServeError> {
     let mut address = config.listen;
+    // With SO_REUSEPORT two servers could share an address without a word. One without it finds out.
+    let probe = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+    let probed = probe.and_then(|probe| {
+        probe.set_reuse_address(true)?;
+        probe.bind(&address.into())
+    });
+    probed.map_err(|source| ServeError::Listen { address, source })?;
     let mut listeners = Vec::new();
     for _ in 0..config.workers {
         let listener = listen_once(address).map_err(|source| ServeError::Listen { address, source })?;

@@ -72,7 +72,7 @@ impl State for Applier {
     fn entry(&self, key: &str) -> Result<StoredEntry, StoreError> {
         match self.chunk.get(key) {
             Some(entry) => Ok(entry.clone()),
-            None => read::stored_entry(self.store.as_ref(), key),
+            None => read::stored_entry(self.store.as_ref(), key.as_bytes()),
         }
     }
 
@@ -151,7 +151,7 @@ impl Applier {
                 let done = usize::try_from(applied.commands).expect("a record has few commands");
                 for (index, command) in commands.iter().enumerate().skip(done) {
                     self.make_room(index as u64)?;
-                    // A precondition that the rest of the batch still meets was met before as well.
+                    // The state is the one after the commands before, so this one has the outcome that it had.
                     let _ = apply::apply(self, command, Origin { sequence, index, time_ms })?;
                 }
                 self.record_applied(chain);

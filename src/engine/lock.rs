@@ -36,7 +36,7 @@ pub(super) struct DirectoryLock {
 impl DirectoryLock {
     pub(super) fn take(data: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: data.to_owned(), source };
-        std::fs::create_dir_all(data).map_err(io)?;
+        create_durably(data).map_err(io)?;
         let path = data.join("lock");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         match file.try_lock() {
@@ -55,4 +55,15 @@ impl DirectoryLock {
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(DirectoryLock { _file: file })
     }
+}
+
+/// Creates a directory and what is missing above it, so that a crash can't take it back with all that is in it.
+fn create_durably(dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    std::fs::create_dir_all(dir)?;
+    for dir in missing {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -15,13 +15,13 @@ mod readers;
 mod recover;
 mod resolve;
 mod set;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-use crossbeam_channel::Sender;
 
 pub use lock::LockError;
 pub use read::{Miss, ReadPath, RequestLookup};
@@ -35,7 +35,7 @@ use crate::cache::SharedCache;
 use crate::link::{Command, Outcome, StoredEntry};
 use crate::log::{LogError, OperationId};
 use crate::store::{Store, StoreError};
-use writer::Request;
+use writer::{Request, Requests};
 
 /// What an engine needs to know.
 #[derive(Debug, Clone)]
@@ -77,14 +77,15 @@ pub enum OpenError {
 pub struct Engine {
     shared: Arc<SharedCache>,
     store: Arc<dyn Store>,
-    requests: Sender<Request>,
+    requests: Requests,
+    // Last, so that the store is closed before another process may open it.
+    _lock: Arc<lock::DirectoryLock>,
 }
 
 /// An engine together with its writer thread; closing it ends the writer.
 pub struct OwnedEngine {
     engine: Arc<Engine>,
     writer: JoinHandle<()>,
-    _lock: lock::DirectoryLock,
 }
 
 impl OwnedEngine {
@@ -93,16 +94,21 @@ impl OwnedEngine {
     /// # Errors
     /// If another process holds the directory, or log or store can't be read.
     pub fn open(config: &EngineConfig) -> Result<(Self, Recovery), OpenError> {
-        let lock = lock::DirectoryLock::take(&config.data)?;
+        let lock = Arc::new(lock::DirectoryLock::take(&config.data)?);
         let shared = Arc::new(SharedCache::new(config.cache_bytes));
         let recovered = recover::recover(config, Arc::clone(&shared))?;
-        let (requests, queue) = crossbeam_channel::bounded(crate::limits::WRITER_QUEUE);
-        let engine = Arc::new(Engine { shared, store: Arc::clone(recovered.applier.store()), requests });
+        let (requests, queue) = writer::requests();
+        let store = Arc::clone(recovered.applier.store());
+        let engine = Arc::new(Engine { shared, store, requests, _lock: Arc::clone(&lock) });
         let writer = std::thread::Builder::new()
             .name("carom-writer".to_owned())
-            .spawn(move || writer::run(recovered.log, recovered.applier, &queue))
+            .spawn(move || {
+                // Should the engine be dropped without being closed, the writer may still have something to finish.
+                let _lock = lock;
+                writer::run(recovered.log, recovered.applier, &queue);
+            })
             .map_err(|error| OpenError::Io("starting the writer thread".to_owned(), error))?;
-        Ok((OwnedEngine { engine, writer, _lock: lock }, recovered.report))
+        Ok((OwnedEngine { engine, writer }, recovered.report))
     }
 
     /// The engine, to share with other threads.
@@ -130,14 +136,7 @@ impl Engine {
     /// # Errors
     /// If a precondition was not met, the batch is too large, or the log can't be written.
     pub fn submit(&self, operation: OperationId, commands: Vec<Command>) -> Result<Vec<Outcome>, SubmitError> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        let reply = Box::new(move |result| {
-            // Nobody waits any more: the change stands all the same.
-            let _ = reply.send(result);
-        });
-        let request = Request::Batch { operation, commands, reply };
-        self.requests.send(request).map_err(|_| SubmitError::closed())?;
-        answer.recv().map_err(|_| SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() })?
+        self.requests.ask(|reply| Request::Batch { operation, commands, reply })
     }
 
     /// Begins a set: any number of commands that are applied together or not at all.
@@ -153,7 +152,7 @@ impl Engine {
     /// # Errors
     /// If the store can't be read, or the entry is damaged.
     pub fn stored_entry(&self, key: &str) -> Result<StoredEntry, StoreError> {
-        read::stored_entry(self.store.as_ref(), key)
+        read::stored_entry(self.store.as_ref(), key.as_bytes())
     }
 
     /// A way through the caches for one thread, with a private cache of this many entries.
@@ -166,7 +165,7 @@ impl Engine {
     /// # Errors
     /// If a thread can't be started.
     pub fn reader_pool(self: &Arc<Self>, threads: usize) -> std::io::Result<ReaderPool> {
-        ReaderPool::start(Arc::clone(&self.shared), Arc::clone(&self.store), threads)
+        ReaderPool::start(self, threads)
     }
 
     /// How many links there are, and a digest over all of them that is equal exactly when they are (BLAKE3 over

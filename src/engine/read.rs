@@ -8,10 +8,10 @@ use crate::link::StoredEntry;
 use crate::store::{Store, StoreError};
 
 /// Reads an entry from a store; the empty entry if there is none.
-pub(super) fn stored_entry(store: &dyn Store, key: &str) -> Result<StoredEntry, StoreError> {
-    match store.get(key.as_bytes())? {
-        Some(bytes) => StoredEntry::decode(key.as_bytes(), &bytes)
-            .map_err(|error| StoreError::Damaged { key: key.to_owned(), error }),
+pub(super) fn stored_entry(store: &dyn Store, key: &[u8]) -> Result<StoredEntry, StoreError> {
+    match store.get(key)? {
+        Some(bytes) => StoredEntry::decode(key, &bytes)
+            .map_err(|error| StoreError::Damaged { key: String::from_utf8_lossy(key).into_owned(), error }),
         None => Ok(StoredEntry::default()),
     }
 }

@@ -5,10 +5,11 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::Engine;
 use super::read::{self, Miss};
-use crate::cache::{CachedLink, SharedCache};
+use crate::cache::CachedLink;
 use crate::limits::READER_QUEUE;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Where the answer to a miss goes. Called on a reader thread.
 pub trait ReadReply: Send + Sync {
@@ -29,13 +30,13 @@ pub struct ReaderPool {
 }
 
 impl ReaderPool {
-    pub(super) fn start(shared: Arc<SharedCache>, store: Arc<dyn Store>, threads: usize) -> std::io::Result<Self> {
+    pub(super) fn start(engine: &Arc<Engine>, threads: usize) -> std::io::Result<Self> {
         let (queue, reads) = crossbeam_channel::bounded::<Read>(READER_QUEUE);
         let mut pool = ReaderPool { queue: Some(queue), threads: Vec::new() };
         for index in 0..threads {
-            let (shared, store, reads) = (Arc::clone(&shared), Arc::clone(&store), reads.clone());
+            let (engine, reads) = (Arc::clone(engine), reads.clone());
             let thread = std::thread::Builder::new().name(format!("carom-reader-{index}"));
-            pool.threads.push(thread.spawn(move || run(&shared, store.as_ref(), &reads))?);
+            pool.threads.push(thread.spawn(move || run(&engine, &reads))?);
         }
         Ok(pool)
     }
@@ -52,13 +53,13 @@ impl ReaderPool {
     }
 }
 
-fn run(shared: &SharedCache, store: &dyn Store, reads: &Receiver<Read>) {
+fn run(engine: &Engine, reads: &Receiver<Read>) {
     for Read { miss, token, reply } in reads {
-        let key = std::str::from_utf8(&miss.key).expect("a canonical key is ASCII");
-        let result = read::stored_entry(store, key).map(|entry| read::cached_link(&miss.key, &entry));
+        let result =
+            read::stored_entry(engine.store.as_ref(), &miss.key).map(|entry| read::cached_link(&miss.key, &entry));
         if let Ok(link) = &result {
             // Dropped there if the link was changed since the miss (I5).
-            shared.fill(miss.hash, miss.stamp, link.clone());
+            engine.shared.fill(miss.hash, miss.stamp, link.clone());
         }
         reply.deliver(token, miss, result);
     }

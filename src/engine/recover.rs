@@ -9,8 +9,8 @@ use super::{EngineConfig, OpenError};
 use crate::cache::SharedCache;
 use crate::clock;
 use crate::link::{Payload, SetId, decode_payload};
-use crate::log::{ChainHash, Location, Log, LogError, LogOpened, TornTail};
-use crate::store::{Position, SledStore, Store};
+use crate::log::{ChainHash, KnownDurable, Location, Log, LogError, LogOpened, TornTail};
+use crate::store::{Position, SledStore, Store, StoreError};
 
 /// What was found and done when the data directory was opened.
 #[derive(Debug, Default)]
@@ -40,11 +40,22 @@ pub(super) struct Recovered {
 
 /// Opens log and store and brings the store to the end of the log.
 pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result<Recovered, OpenError> {
-    let LogOpened { log, torn } = Log::open(&config.data.join("log"))?;
-    let mut report = Recovery { torn, ..Recovery::default() };
     let path = config.data.join("store");
-    let (store, position) = match open_store(&path, config, &log, report.torn.as_ref())? {
-        Ok(opened) => opened,
+    // The store first: it may show that the end of the log was durable, and then nothing is cut there.
+    let opened = open_store(&path, config.store_cache_bytes);
+    let known = opened.as_ref().ok().and_then(|(_, position)| position.as_ref());
+    let known = known.map(|position| KnownDurable { log_id: position.log_id, sequence: reaches(position) });
+    let LogOpened { log, torn } = Log::open(&config.data.join("log"), known)?;
+    let mut report = Recovery { torn, ..Recovery::default() };
+    let usable = match opened {
+        Ok((store, position)) => {
+            let position = position.unwrap_or_else(|| beginning(&log));
+            unusable_because(&position, &log)?.map_or(Ok((store, position)), Err)
+        }
+        Err(reason) => Err(reason),
+    };
+    let (store, position) = match usable {
+        Ok(usable) => usable,
         Err(reason) => {
             report.set_aside = Some(set_aside(&path, reason)?);
             (Arc::new(SledStore::open(&path, config.store_cache_bytes)?) as Arc<dyn Store>, beginning(&log))
@@ -60,46 +71,45 @@ pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result
 }
 
 /// The position before the first record.
-fn beginning(log: &Log) -> Position {
+pub(super) fn beginning(log: &Log) -> Position {
     let chain = ChainHash::genesis(log.id());
     Position { log_id: log.id(), sequence: 0, chain, partial: None, open_sets: Vec::new() }
 }
 
-type Opened = (Arc<dyn Store>, Position);
+type Opened = (Arc<dyn Store>, Option<Position>);
 
-/// Opens the store, if it is of use for this log. If not, says why.
-fn open_store(
-    path: &Path,
-    config: &EngineConfig,
-    log: &Log,
-    torn: Option<&TornTail>,
-) -> Result<Result<Opened, String>, OpenError> {
-    let opened = SledStore::open(path, config.store_cache_bytes)
-        .and_then(|store| store.position().map(|position| (Arc::new(store) as Arc<dyn Store>, position)));
-    let (store, position) = match opened {
-        Ok((store, position)) => (store, position.unwrap_or_else(|| beginning(log))),
-        Err(error) => return Ok(Err(error.to_string())),
+/// Opens the store and reads how far it is. If it can't be had, says why.
+fn open_store(path: &Path, cache_bytes: u64) -> Result<Opened, String> {
+    let open = || {
+        let store: Arc<dyn Store> = Arc::new(SledStore::open(path, cache_bytes)?);
+        let position = store.position()?;
+        Ok((store, position))
     };
-    if position.log_id != log.id() {
-        return Ok(Err(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
+    // sled does not always answer damaged files with an error.
+    match std::panic::catch_unwind(open) {
+        Ok(opened) => opened.map_err(|error: StoreError| error.to_string()),
+        Err(_) => Err("opening it led to a panic".to_owned()),
     }
+}
+
+/// The last record of which a store at this position holds anything.
+fn reaches(position: &Position) -> u64 {
+    position.sequence + u64::from(position.partial.is_some())
+}
+
+/// Why a store that stands at this position is of no use for this log, if it is not.
+fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, LogError> {
     let last = log.next_sequence() - 1;
-    if let Some(torn) = torn.filter(|torn| position.sequence >= torn.sequence) {
-        // What the store holds was durable in the log: so this was no write that a crash cut short (I8).
-        return Err(OpenError::Log(LogError::Damaged {
-            path: torn.path.clone(),
-            offset: torn.offset,
-            reason: format!("{}; the store shows that record {} was durable", torn.reason, torn.sequence),
-        }));
+    if position.log_id != log.id() {
+        return Ok(Some(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
     }
-    if position.sequence > last {
-        return Ok(Err(format!("it holds record {}, and the log ends with {last}", position.sequence)));
+    if reaches(position) > last {
+        return Ok(Some(format!("it holds record {}, and the log ends with {last}", reaches(position))));
     }
-    let replay = log.replay(position.sequence + 1)?;
-    if replay.chain() != position.chain {
-        return Ok(Err(format!("up to record {} it holds another history than the log", position.sequence)));
+    if log.replay(position.sequence + 1)?.chain() != position.chain {
+        return Ok(Some(format!("up to record {} it holds another history than the log", position.sequence)));
     }
-    Ok(Ok((store, position)))
+    Ok(None)
 }
 
 /// Moves a store out of the way, under a name that says when.
@@ -111,7 +121,7 @@ fn set_aside(path: &Path, reason: String) -> Result<SetAside, OpenError> {
 }
 
 /// Applies what the store lacks; how many records that were.
-fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
+pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
     let applied = applier.position().sequence;
     let open_sets = applier.position().open_sets.clone();
     // The parts of sets that were open at the position lie before it: they are collected again.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::Sender;
-
-use super::writer::{Request, SubmitError};
+use super::writer::{Request, Requests, SubmitError};
 use crate::limits::{BATCH_COMMANDS, RECORD_PAYLOAD_BYTES};
 use crate::link::{Action, Command, LinkKey, Outcome, Precondition, SetId};
 
@@ -42,7 +40,7 @@ impl SetSummary {
 /// A set that is being written. Its parts go to the log as they come; they take effect with
 /// [`commit`](Self::commit). Dropped before that, the set never was.
 pub struct SetWriter {
-    requests: Sender<Request>,
+    requests: Requests,
     set: SetId,
     part: Vec<Command>,
     part_bytes: usize,
@@ -54,10 +52,8 @@ pub struct SetWriter {
 const COMMAND_OVERHEAD_BYTES: usize = 48;
 
 impl SetWriter {
-    pub(super) fn begin(requests: Sender<Request>) -> Result<Self, SubmitError> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        requests.send(Request::SetBegin { reply }).map_err(|_| SubmitError::closed())?;
-        let set = answer.recv().map_err(|_| SubmitError::closed())??;
+    pub(super) fn begin(requests: Requests) -> Result<Self, SubmitError> {
+        let set = requests.ask(|reply| Request::SetBegin { reply })?;
         Ok(SetWriter {
             requests,
             set,
@@ -89,7 +85,7 @@ impl SetWriter {
     fn send_part(&mut self) -> Result<(), SubmitError> {
         let commands = std::mem::take(&mut self.part);
         self.part_bytes = 0;
-        self.requests.send(Request::SetPart { set: self.set, commands }).map_err(|_| SubmitError::closed())
+        self.requests.send(Request::SetPart { set: self.set, commands })
     }
 
     /// How many commands of the set have been applied; it rises during [`commit`](Self::commit).
@@ -107,12 +103,9 @@ impl SetWriter {
         if !self.part.is_empty() {
             self.send_part()?;
         }
-        let (reply, answer) = crossbeam_channel::bounded(1);
         let applied = Arc::clone(&self.applied);
         self.committed = true;
-        let request = Request::SetCommit { set: self.set, applied, reply };
-        self.requests.send(request).map_err(|_| SubmitError::closed())?;
-        answer.recv().map_err(|_| SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() })?
+        self.requests.ask(|reply| Request::SetCommit { set: self.set, applied, reply })
     }
 }
 

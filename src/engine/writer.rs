@@ -4,15 +4,16 @@
 //! caches, and answers (I1). While it syncs, the next group gathers.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::applier::{Accepted, Applier, Staged};
 use super::set::{SetSummary, count_applied};
 use crate::clock;
-use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, RECORD_PAYLOAD_BYTES};
+use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
 use crate::link::{Command, Outcome, Payload, Refusal, SetId, decode_payload, encode_payload};
 use crate::log::{ChainHash, Location, Log, LogError, OperationId};
 use crate::store::StoreError;
@@ -52,17 +53,65 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    pub(super) fn closed() -> Self {
+    fn ended() -> Self {
         SubmitError::Closed { reason: "the writer has ended".to_owned() }
+    }
+
+    /// The writer took the request and ended before it answered.
+    fn lost() -> Self {
+        SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() }
     }
 }
 
 type Reply<T> = Sender<Result<T, SubmitError>>;
-type BatchReply = Box<dyn FnOnce(Result<Vec<Outcome>, SubmitError>) + Send>;
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(super) struct Requests {
+    queue: Sender<Request>,
+    /// Nothing comes through it; it breaks when the writer ends, whichever way.
+    ended: Receiver<Infallible>,
+}
+
+/// The writer's end of the way.
+pub(super) struct RequestQueue {
+    // In the order in which they are to be dropped.
+    queue: Receiver<Request>,
+    _alive: Sender<Infallible>,
+}
+
+/// A queue for [`WRITER_QUEUE`] requests.
+pub(super) fn requests() -> (Requests, RequestQueue) {
+    let (sender, receiver) = crossbeam_channel::bounded(WRITER_QUEUE);
+    let (alive, ended) = crossbeam_channel::bounded(0);
+    (Requests { queue: sender, ended }, RequestQueue { queue: receiver, _alive: alive })
+}
+
+impl Requests {
+    /// Hands a request to the writer, and does not wait for it.
+    pub(super) fn send(&self, request: Request) -> Result<(), SubmitError> {
+        self.queue.send(request).map_err(|_| SubmitError::ended())
+    }
+
+    /// Hands a request to the writer and waits for the answer.
+    pub(super) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, SubmitError> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.send(request(reply))?;
+        crossbeam_channel::select! {
+            recv(answer) -> answer => answer.unwrap_or_else(|_| Err(SubmitError::lost())),
+            recv(self.ended) -> _ => match answer.try_recv() {
+                Ok(result) => result,
+                // It lies in the queue, and nobody will take it from there.
+                Err(TryRecvError::Empty) => Err(SubmitError::ended()),
+                Err(TryRecvError::Disconnected) => Err(SubmitError::lost()),
+            },
+        }
+    }
+}
 
 /// What the writer is asked for.
 pub(super) enum Request {
-    Batch { operation: OperationId, commands: Vec<Command>, reply: BatchReply },
+    Batch { operation: OperationId, commands: Vec<Command>, reply: Reply<Vec<Outcome>> },
     SetBegin { reply: Reply<SetId> },
     SetPart { set: SetId, commands: Vec<Command> },
     SetCommit { set: SetId, applied: Arc<AtomicU64>, reply: Reply<SetSummary> },
@@ -79,21 +128,29 @@ enum Step {
 
 /// An answer that waits until the group is durable and applied: also a refusal may rest on what the group holds.
 enum Answer {
-    Batch { result: Result<Vec<Outcome>, SubmitError>, reply: BatchReply },
+    Batch { result: Result<Vec<Outcome>, SubmitError>, reply: Reply<Vec<Outcome>> },
     SetBegin { result: Result<SetId, SubmitError>, reply: Reply<SetId> },
 }
 
 impl Answer {
-    /// Sends the answer; after a failure of the group, that instead of a success.
+    /// Sends the answer; after a failure of the group, that instead.
     fn send(self, failure: Option<&Failure>) {
-        let unknown = failure.map(|failure| SubmitError::OutcomeUnknown { reason: failure.reason() });
+        // If nobody waits any more: a change stands all the same, and a set that nobody writes is dropped when
+        // carom starts again.
         match self {
-            Answer::Batch { result, reply } => reply(result.and_then(|outcomes| unknown.map_or(Ok(outcomes), Err))),
-            Answer::SetBegin { result, reply } => {
-                // Nobody waits any more: a set that nobody writes is dropped when carom starts again.
-                let _ = reply.send(result.and_then(|set| unknown.map_or(Ok(set), Err)));
-            }
+            Answer::Batch { result, reply } => drop(reply.send(after(failure, result))),
+            Answer::SetBegin { result, reply } => drop(reply.send(after(failure, result))),
         }
+    }
+}
+
+/// What is left of a verdict when the group that it was made in failed.
+fn after<T>(failure: Option<&Failure>, result: Result<T, SubmitError>) -> Result<T, SubmitError> {
+    match (failure, result) {
+        (Some(failure), Ok(_)) => Err(SubmitError::OutcomeUnknown { reason: failure.reason() }),
+        // It may rest on a change of the group, which is not certain any more.
+        (Some(failure), Err(SubmitError::Refused(_))) => Err(SubmitError::Closed { reason: failure.reason() }),
+        (_, result) => result,
     }
 }
 
@@ -127,10 +184,10 @@ impl Failure {
 }
 
 /// The body of the writer thread.
-pub(super) fn run(log: Log, applier: Applier, queue: &Receiver<Request>) {
+pub(super) fn run(log: Log, applier: Applier, requests: &RequestQueue) {
     let mut writer = Writer { log, applier, open_sets: BTreeSet::new(), closed: None };
-    while let Ok(first) = queue.recv() {
-        if !writer.run_group(first, queue) {
+    while let Ok(first) = requests.queue.recv() {
+        if !writer.run_group(first, &requests.queue) {
             break;
         }
     }
@@ -321,5 +378,42 @@ pub(super) fn read_part(log: &Log, location: Location) -> Result<(u64, Vec<Comma
         Ok(Payload::SetPart(_, commands)) => Ok((sequence, commands)),
         Ok(_) => Err(Failure::Record { sequence, reason: "it is not the part of a set".to_owned() }),
         Err(error) => Err(Failure::Record { sequence, reason: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::SharedCache;
+    use crate::engine::recover;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn a_request_that_the_writer_never_took_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), None).unwrap().log;
+        let shared = Arc::new(SharedCache::new(1 << 20));
+        let applier = Applier::new(Arc::new(MemoryStore::default()), shared, recover::beginning(&log));
+        let (requests, queue) = requests();
+        requests.send(Request::Stop).unwrap();
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| requests.ask(|reply| Request::SetBegin { reply }));
+            while requests.queue.len() < 2 {
+                std::thread::yield_now();
+            }
+            scope.spawn(move || run(log, applier, &queue));
+            assert!(matches!(late.join().unwrap(), Err(SubmitError::Closed { .. })));
+        });
+        assert!(matches!(requests.ask(|reply| Request::SetBegin { reply }), Err(SubmitError::Closed { .. })));
+    }
+
+    #[test]
+    fn a_request_that_the_writer_lost_has_an_unknown_outcome() {
+        let (requests, queue) = requests();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(queue.queue.recv().unwrap()));
+            let answer = requests.ask(|reply| Request::SetBegin { reply });
+            assert!(matches!(answer, Err(SubmitError::OutcomeUnknown { .. })), "{answer:?}");
+        });
     }
 }

@@ -50,10 +50,11 @@ impl Host {
     /// Takes a host that the WHATWG parser has serialised.
     pub(super) fn from_serialised(host: &str) -> Result<Self, HostError> {
         let host = host.strip_suffix('.').unwrap_or(host);
-        // The parser admits `*`, which here would mean every host, and an empty name before the dot.
+        // The parser admits `*`, which here would mean every host, and empty labels: with one at the end the
+        // canonical form would not be the canonical form of itself.
         if host.is_empty() {
             Err(HostError::Empty)
-        } else if host.contains('*') {
+        } else if host.contains('*') || host.ends_with('.') {
             Err(HostError::Invalid(host.to_owned()))
         } else if host.len() > HOST_BYTES {
             Err(HostError::TooLong(host.len()))
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for raw in ["", ".", "a b", "a/b", "*.example.com", "a:80", "[::1", "a%00b"] {
+        for raw in ["", ".", "a b", "a/b", "*.example.com", "a..", "a:80", "[::1", "a%00b"] {
             assert!(Host::parse(raw).is_err(), "{raw}");
         }
         assert!(matches!(Host::parse(&"a".repeat(300)), Err(HostError::TooLong(300))));

@@ -62,7 +62,8 @@ impl LinkKey {
         let (url, any_host) = if path.starts_with('/') {
             // The host stands in for any; it is not part of the key.
             (Url::parse(&format!("http://any.invalid{path}")), true)
-        } else if text.contains("://") {
+        } else if text.split(['/', '?', '#']).next().is_some_and(|start| start.ends_with(':')) {
+            // A scheme; a host can't end in a colon.
             (Url::parse(text), false)
         } else {
             (Url::parse(&format!("http://{text}")), false)
@@ -154,6 +155,8 @@ mod tests {
             ("example.com/old", "example.com/old"),
             ("example.com:8080/old", "example.com/old"),
             ("localhost:8080", "localhost/"),
+            ("a.example/go?to=http://b.example/", "a.example/go?to=http://b.example/"),
+            ("a.example?to=http://b.example/", "a.example/?to=http://b.example/"),
             ("/sale", "*/sale"),
             ("*/sale", "*/sale"),
             ("//double", "*//double"),
@@ -172,6 +175,8 @@ mod tests {
             ("", "empty"),
             ("ftp://a.example/x", "ftp://a.example/x"),
             ("javascript:alert(1)", "neither an http(s) URL"),
+            ("mailto:/x", "neither an http(s) URL"),
+            ("http://a.example../x", "a.example."),
             ("http://user@a.example/", "user name"),
             ("http://a.example/#top", "fragment"),
             ("http://a.example/a\tb", "control"),

@@ -13,6 +13,7 @@ use crate::limits::SEGMENT_BYTES;
 /// The log, open for appending. There is one per data directory, held by the one writer (I2).
 pub struct Log {
     dir: PathBuf,
+    segment_bytes: u64,
     header: SegmentHeader,
     file: File,
     path: PathBuf,
@@ -34,6 +35,16 @@ pub struct LogOpened {
     pub torn: Option<TornTail>,
 }
 
+/// That the log was durable up to a record, from whoever applied it. If that record can't be read any more, it
+/// is damaged: no write of it was cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownDurable {
+    /// Of which log.
+    pub log_id: LogId,
+    /// Up to which record.
+    pub sequence: u64,
+}
+
 /// The remains of a write that did not finish; they were cut off.
 #[derive(Debug, Clone)]
 pub struct TornTail {
@@ -48,33 +59,66 @@ pub struct TornTail {
 }
 
 impl Log {
-    /// Opens the log in `dir`, or begins one there.
+    /// Opens the log in `dir`, or begins one there. What a write that did not finish left behind is cut off, but
+    /// nothing that is `known` to have been durable.
     ///
     /// # Errors
-    /// If the directory can't be read or written, or the newest segment is damaged.
-    pub fn open(dir: &Path) -> Result<LogOpened, LogError> {
+    /// If the directory can't be read or written, or the newest segment is damaged. Then nothing was changed.
+    pub fn open(dir: &Path, known: Option<KnownDurable>) -> Result<LogOpened, LogError> {
+        Self::open_with(dir, known, SEGMENT_BYTES)
+    }
+
+    /// The same with another size of segments, for tests.
+    pub(crate) fn open_with(
+        dir: &Path,
+        known: Option<KnownDurable>,
+        segment_bytes: u64,
+    ) -> Result<LogOpened, LogError> {
         std::fs::create_dir_all(dir).map_err(LogError::io("creating", dir))?;
         if let Some(parent) = dir.parent() {
             segment::sync_dir(parent)?;
         }
         match segment::list(dir)?.pop() {
-            Some((_, path)) => Self::open_segment(dir, path),
-            None => Self::begin(dir),
+            Some((_, path)) => Self::open_segment(dir, path, known, segment_bytes),
+            None => Self::begin(dir, segment_bytes),
         }
     }
 
-    fn begin(dir: &Path) -> Result<LogOpened, LogError> {
+    fn begin(dir: &Path, segment_bytes: u64) -> Result<LogOpened, LogError> {
         let log_id = LogId::random();
         let header = SegmentHeader { log_id, epoch: 1, first_sequence: 1, chain: ChainHash::genesis(log_id) };
-        let (file, path) = segment::create(dir, &header)?;
-        Ok(LogOpened { log: Self::at(dir, header, file, path, Cursor::at_start(&header)), torn: None })
+        let (file, path) = segment::create(dir, &header, segment_bytes)?;
+        let log = Self::at(dir, header, file, path, Cursor::at_start(&header), segment_bytes);
+        Ok(LogOpened { log, torn: None })
     }
 
-    fn open_segment(dir: &Path, path: PathBuf) -> Result<LogOpened, LogError> {
+    fn open_segment(
+        dir: &Path,
+        path: PathBuf,
+        known: Option<KnownDurable>,
+        segment_bytes: u64,
+    ) -> Result<LogOpened, LogError> {
         let (header, bytes) = segment::read(&path)?;
         let mut cursor = Cursor::at_start(&header);
-        while cursor.next(&header, &bytes).is_some() {}
+        // From here on no record of the segment is shown to be durable by a later one.
+        let mut unproven = segment::HEADER_BYTES;
+        let mut offsets = Vec::new();
+        loop {
+            let offset = cursor.offset;
+            let Some(record) = cursor.next(&header, &bytes) else { break };
+            offsets.push(offset);
+            let proven = record.durable.saturating_add(1).saturating_sub(header.first_sequence) as usize;
+            unproven = offsets.get(proven).copied().unwrap_or(cursor.offset).max(unproven);
+        }
         let end = segment::check_end(&path, &header, &bytes, &cursor)?;
+        if let (End::Torn(reason), Some(known)) = (end, known)
+            && known.log_id == header.log_id
+            && known.sequence >= cursor.next_sequence
+        {
+            // Before anything is cut (I8).
+            let reason = format!("{reason}; the store shows that record {} was durable", cursor.next_sequence);
+            return Err(LogError::damaged(&path, cursor.offset as u64, reason));
+        }
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(LogError::io("opening", &path))?;
         let offset = cursor.offset as u64;
         let torn = match end {
@@ -85,15 +129,19 @@ impl Log {
                 Some(TornTail { path: path.clone(), offset, reason, sequence: cursor.next_sequence })
             }
         };
-        segment::preallocate(&file, &path)?;
-        // Also what the last process wrote and did not live to sync: from here on it counts as durable.
+        segment::preallocate(&file, &path, segment_bytes)?;
+        // Also what the last process wrote and did not live to sync: from here on it counts as durable. If its sync
+        // failed, the kernel may hold these bytes for written though they never reached the disk; so they are
+        // written again (I9).
+        file.write_all_at(&bytes[unproven..cursor.offset], unproven as u64).map_err(LogError::io("writing", &path))?;
         file.sync_all().map_err(LogError::io("syncing", &path))?;
-        Ok(LogOpened { log: Self::at(dir, header, file, path, cursor), torn })
+        Ok(LogOpened { log: Self::at(dir, header, file, path, cursor, segment_bytes), torn })
     }
 
-    fn at(dir: &Path, header: SegmentHeader, file: File, path: PathBuf, cursor: Cursor) -> Self {
+    fn at(dir: &Path, header: SegmentHeader, file: File, path: PathBuf, cursor: Cursor, segment_bytes: u64) -> Self {
         Log {
             dir: dir.to_owned(),
+            segment_bytes,
             header,
             file,
             path,
@@ -127,7 +175,7 @@ impl Log {
     /// If a new segment was needed and could not be had, or the log is poisoned.
     pub fn append(&mut self, time_ms: u64, operation: OperationId, payload: &[u8]) -> Result<Location, LogError> {
         let length = (super::record::HEADER_BYTES + payload.len()) as u64;
-        if self.offset + self.buffer.len() as u64 + length > SEGMENT_BYTES {
+        if self.offset + self.buffer.len() as u64 + length > self.segment_bytes {
             self.rotate()?;
         }
         if self.poisoned {
@@ -150,6 +198,12 @@ impl Log {
         self.chain = self.chain.after(&self.buffer[start..]);
         self.next_sequence += 1;
         Ok(location)
+    }
+
+    /// Puts another file in the place of the one that is written, to make writing fail; gives that back.
+    #[cfg(test)]
+    pub(crate) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
     }
 
     /// Bytes that are appended and not yet written.
@@ -191,7 +245,7 @@ impl Log {
         // The next segment's header vouches for everything before it.
         self.sync()?;
         let header = SegmentHeader { first_sequence: self.next_sequence, chain: self.chain, ..self.header };
-        let created = segment::create(&self.dir, &header);
+        let created = segment::create(&self.dir, &header, self.segment_bytes);
         self.poisoned = created.is_err();
         let (file, path) = created?;
         (self.file, self.path, self.header) = (file, path, header);

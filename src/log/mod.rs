@@ -9,10 +9,12 @@ mod directory;
 pub mod record;
 mod replay;
 pub mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use directory::{Log, LogOpened, TornTail};
+pub use directory::{KnownDurable, Log, LogOpened, TornTail};
 pub use record::{ChainHash, LogId, OperationId, Record};
 pub use replay::{Location, Replay};
 
@@ -40,6 +42,19 @@ pub enum LogError {
         /// Where in it, in bytes.
         offset: u64,
         /// What is wrong there.
+        reason: String,
+    },
+    /// Bytes that are intact, and that this version can't read.
+    #[error(
+        "{path} was written by another version of carom: at offset {offset}, {reason}. Nothing was changed. \
+         Run the version that wrote it, or a later one."
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// Which version, and which one is read.
         reason: String,
     },
     /// A sync failed before; nothing is written any more (I9).

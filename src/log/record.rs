@@ -21,8 +21,12 @@ use uuid::Uuid;
 
 use crate::limits::RECORD_PAYLOAD_BYTES;
 
-/// How a record begins.
-pub const MAGIC: [u8; 4] = *b"CRM\x01";
+/// How a record begins, in every version of the format.
+pub const MAGIC: [u8; 3] = *b"CRM";
+
+/// The version of the format: the byte behind [`MAGIC`]. Another version keeps checksum and length where they are,
+/// so that this one knows a record of it for what it is.
+pub const VERSION: u8 = 1;
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 112;
@@ -119,6 +123,9 @@ pub enum RecordError {
     /// A length that no record has.
     #[error("the record says that its payload has {0} bytes; at most {RECORD_PAYLOAD_BYTES} are allowed")]
     Length(u32),
+    /// It is whole and intact, and of another version of the format.
+    #[error("the record has format {0}; this version of carom reads format {VERSION}")]
+    Version(u8),
     /// Its bytes are not the ones that were written.
     #[error("the record has the checksum {found:08x} and should have {expected:08x}")]
     Checksum {
@@ -135,6 +142,7 @@ impl<'b> Record<'b> {
         assert!(self.payload.len() <= RECORD_PAYLOAD_BYTES, "a payload of {} bytes", self.payload.len());
         let start = out.len();
         out.extend_from_slice(&MAGIC);
+        out.push(VERSION);
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
         out.extend_from_slice(&[0; 4]);
@@ -156,11 +164,12 @@ impl<'b> Record<'b> {
     /// If there is no whole and intact record.
     pub fn decode(bytes: &'b [u8]) -> Result<(Self, usize), RecordError> {
         let header = bytes.get(..HEADER_BYTES).ok_or(RecordError::Short)?;
-        if header[..4] != MAGIC {
+        if header[..3] != MAGIC {
             return Err(RecordError::Magic);
         }
+        let version = header[3];
         let payload_bytes = u32::from_le_bytes(field(header, 8));
-        if payload_bytes as usize > RECORD_PAYLOAD_BYTES {
+        if version == VERSION && payload_bytes as usize > RECORD_PAYLOAD_BYTES {
             return Err(RecordError::Length(payload_bytes));
         }
         let length = HEADER_BYTES + payload_bytes as usize;
@@ -169,6 +178,9 @@ impl<'b> Record<'b> {
         let found = crc32c::crc32c(&record[8..]);
         if expected != found {
             return Err(RecordError::Checksum { expected, found });
+        }
+        if version != VERSION {
+            return Err(RecordError::Version(version));
         }
         let record = Record {
             log_id: LogId(field(header, 16)),
@@ -230,8 +242,18 @@ mod tests {
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
             let _ = Record::decode(&bytes);
-            let _ = Record::decode(&[&MAGIC[..], &bytes].concat());
+            let _ = Record::decode(&[&MAGIC[..], &[VERSION], &bytes].concat());
         }
+    }
+
+    #[test]
+    fn a_whole_record_of_another_version_is_known_for_one() {
+        let mut bytes = Vec::new();
+        record(b"payload").encode_into(&mut bytes);
+        bytes[3] = 2;
+        assert_eq!(Record::decode(&bytes), Err(RecordError::Version(2)));
+        bytes[40] ^= 1;
+        assert!(matches!(Record::decode(&bytes), Err(RecordError::Checksum { .. })));
     }
 
     #[test]

@@ -20,7 +20,6 @@ use rustix::fs::FallocateFlags;
 
 use super::LogError;
 use super::record::{ChainHash, LogId, MAGIC as RECORD_MAGIC, Record, RecordError, field};
-use crate::limits::SEGMENT_BYTES;
 
 /// How a segment begins.
 pub const MAGIC: [u8; 8] = *b"CAROMLOG";
@@ -44,6 +43,17 @@ pub struct SegmentHeader {
     pub chain: ChainHash,
 }
 
+/// Why bytes are no header of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// They are not as they were written, or never were a header.
+    #[error("{0}")]
+    Damaged(String),
+    /// They are intact, and of another version of the format.
+    #[error("the segment has format {0}; this version of carom reads format {VERSION}")]
+    Version(u32),
+}
+
 impl SegmentHeader {
     /// The header's bytes.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -62,19 +72,21 @@ impl SegmentHeader {
     /// Reads a header.
     ///
     /// # Errors
-    /// What is wrong with the bytes, in words.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let bytes = bytes.get(..HEADER_BYTES).ok_or("the file is shorter than a segment's header")?;
+    /// If the bytes are no header, are damaged, or are of another version of the format.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let damaged = |reason: &str| HeaderError::Damaged(reason.to_owned());
+        let bytes = bytes.get(..HEADER_BYTES).ok_or_else(|| damaged("the file is shorter than a segment's header"))?;
         if bytes[..8] != MAGIC {
-            return Err("the file does not begin like a segment of the log".to_owned());
-        }
-        let version = u32::from_le_bytes(field(bytes, 8));
-        if version != VERSION {
-            return Err(format!("the segment has format {version}; this version of carom reads format {VERSION}"));
+            return Err(damaged("the file does not begin like a segment of the log"));
         }
         let (expected, found) = (u32::from_le_bytes(field(bytes, 12)), crc32c::crc32c(&bytes[16..]));
         if expected != found {
-            return Err(format!("the segment's header has the checksum {found:08x} and should have {expected:08x}"));
+            let reason = format!("the segment's header has the checksum {found:08x} and should have {expected:08x}");
+            return Err(HeaderError::Damaged(reason));
+        }
+        let version = u32::from_le_bytes(field(bytes, 8));
+        if version != VERSION {
+            return Err(HeaderError::Version(version));
         }
         Ok(SegmentHeader {
             log_id: LogId(field(bytes, 16)),
@@ -109,13 +121,13 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
 }
 
 /// Creates a segment, preallocated and with its header, durable together with its name.
-pub(super) fn create(dir: &Path, header: &SegmentHeader) -> Result<(File, PathBuf), LogError> {
+pub(super) fn create(dir: &Path, header: &SegmentHeader, segment_bytes: u64) -> Result<(File, PathBuf), LogError> {
     let path = dir.join(file_name(header.first_sequence));
     // Under another name until it is whole: a crash must not leave a segment without header.
     let unfinished = path.with_extension("new");
     let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&unfinished);
     let file = file.map_err(LogError::io("creating", &unfinished))?;
-    preallocate(&file, &unfinished)?;
+    preallocate(&file, &unfinished, segment_bytes)?;
     file.write_all_at(&header.encode(), 0).map_err(LogError::io("writing", &unfinished))?;
     file.sync_all().map_err(LogError::io("syncing", &unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(LogError::io("renaming", &unfinished))?;
@@ -124,11 +136,11 @@ pub(super) fn create(dir: &Path, header: &SegmentHeader) -> Result<(File, PathBu
 }
 
 /// Gives the file its full length, so that appending changes no metadata and a sync stays cheap.
-pub(super) fn preallocate(file: &File, path: &Path) -> Result<(), LogError> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, SEGMENT_BYTES) {
+pub(super) fn preallocate(file: &File, path: &Path, segment_bytes: u64) -> Result<(), LogError> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, segment_bytes) {
         Ok(()) => Ok(()),
         // Some file systems can't; there a sparse file does.
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(SEGMENT_BYTES).map_err(LogError::io("extending", path)),
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(segment_bytes).map_err(LogError::io("extending", path)),
         Err(error) => Err(LogError::io("preallocating", path)(error.into())),
     }
 }
@@ -142,7 +154,12 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
 /// Reads a whole segment and its header.
 pub(super) fn read(path: &Path) -> Result<(SegmentHeader, Vec<u8>), LogError> {
     let bytes = std::fs::read(path).map_err(LogError::io("reading", path))?;
-    let header = SegmentHeader::decode(&bytes).map_err(|reason| LogError::damaged(path, 0, reason))?;
+    let header = SegmentHeader::decode(&bytes).map_err(|error| match error {
+        HeaderError::Damaged(reason) => LogError::damaged(path, 0, reason),
+        HeaderError::Version(_) => {
+            LogError::OtherVersion { path: path.to_owned(), offset: 0, reason: error.to_string() }
+        }
+    })?;
     if path.file_name().is_none_or(|name| name != file_name(header.first_sequence).as_str()) {
         let reason = format!("the segment begins with record {}, which its name denies", header.first_sequence);
         return Err(LogError::damaged(path, 0, reason));
@@ -191,28 +208,50 @@ pub(super) enum End {
 /// Judges what lies behind the last readable record of a segment, at the cursor.
 ///
 /// A crash may leave any part of what was written since the last sync, later records without earlier ones
-/// among it. But a record that knows the one at the cursor durable proves that that one was acknowledged: then
-/// it is damage (I8).
+/// among it. But these no crash leaves, so they are damage, and nothing may be cut (I8):
+///
+/// - A record that knows the one at the cursor durable: that one was acknowledged.
+/// - A whole record at the cursor that does not continue the log: what is before it is not what it was.
+/// - A whole record of another version: it must not be lost because this version can't read it.
 pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: &Cursor) -> Result<End, LogError> {
     let rest = &bytes[end.offset..];
-    let Some(first) = rest.iter().position(|&byte| byte != 0) else { return Ok(End::Clean) };
-    let reason = Record::decode(rest).err().unwrap_or(RecordError::Magic);
-    let mut at = first;
-    while let Some(found) = memchr::memmem::find(&rest[at..], &RECORD_MAGIC) {
-        at += found;
-        if let Ok((record, _)) = Record::decode(&rest[at..])
-            && record.log_id == header.log_id
-            && record.durable >= end.next_sequence
-        {
+    let Some(first) = first_not_zero(rest) else { return Ok(End::Clean) };
+    let reason = match Record::decode(rest) {
+        Err(reason) => reason,
+        Ok((record, _)) => {
             let reason = format!(
-                "record {} can't be read ({reason}), but record {} further on shows that it was durable",
-                end.next_sequence, record.sequence
+                "where record {} should be stands a record {} of the log {} that does not continue what is before it",
+                end.next_sequence, record.sequence, record.log_id
             );
             return Err(LogError::damaged(path, end.offset as u64, reason));
         }
-        at += 1;
+    };
+    let mut at = first;
+    while let Some(found) = memchr::memmem::find(&rest[at..], &RECORD_MAGIC) {
+        at += found;
+        match Record::decode(&rest[at..]) {
+            Ok((record, _)) if record.log_id == header.log_id && record.durable >= end.next_sequence => {
+                let reason = format!(
+                    "record {} can't be read ({reason}), but record {} further on shows that it was durable",
+                    end.next_sequence, record.sequence
+                );
+                return Err(LogError::damaged(path, end.offset as u64, reason));
+            }
+            Err(error @ RecordError::Version(_)) => {
+                let (offset, reason) = ((end.offset + at) as u64, error.to_string());
+                return Err(LogError::OtherVersion { path: path.to_owned(), offset, reason });
+            }
+            _ => at += 1,
+        }
     }
     Ok(End::Torn(reason))
+}
+
+/// Where the zeros end. Sixteen at a time: there may be 64 MiB of them at each start.
+fn first_not_zero(bytes: &[u8]) -> Option<usize> {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let zeros = 16 * chunks.iter().take_while(|&&chunk| u128::from_ne_bytes(chunk) == 0).count();
+    bytes[zeros..].iter().position(|&byte| byte != 0).map(|offset| zeros + offset)
 }
 
 #[cfg(test)]
@@ -230,7 +269,22 @@ mod tests {
             bytes[flip / 8] ^= 1 << (flip % 8);
             assert!(SegmentHeader::decode(&bytes).is_err(), "bit {flip}");
         }
+        let mut newer = bytes;
+        newer[8] = 2;
+        assert_eq!(SegmentHeader::decode(&newer), Err(HeaderError::Version(2)));
         assert!(SegmentHeader::decode(&bytes[..HEADER_BYTES - 1]).is_err());
+    }
+
+    #[test]
+    fn the_end_of_the_zeros_is_found_wherever_it_is() {
+        for length in 0..70 {
+            assert_eq!(first_not_zero(&vec![0; length]), None);
+            for at in 0..length {
+                let mut bytes = vec![0; length];
+                bytes[at..].fill(7);
+                assert_eq!(first_not_zero(&bytes), Some(at));
+            }
+        }
     }
 
     #[test]

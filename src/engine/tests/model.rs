@@ -1,0 +1,187 @@
+//! Outcomes and states against a map.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::link::Refusal;
+
+const KEYS: [&str; 6] = ["/a", "/b", "/a?x=1", "/a?x=2", "h.example/a", "h.example/a?x=1"];
+
+/// Version and destination of each link.
+type Model = BTreeMap<LinkKey, (u64, Destination)>;
+
+/// What an engine must answer, link numbers aside.
+#[derive(Debug, PartialEq)]
+enum Expected {
+    Created,
+    Replaced(u64),
+    Unchanged,
+    Deleted,
+}
+
+impl From<Outcome> for Expected {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Created(_) => Expected::Created,
+            Outcome::Replaced { version } => Expected::Replaced(version),
+            Outcome::Unchanged => Expected::Unchanged,
+            Outcome::Deleted => Expected::Deleted,
+        }
+    }
+}
+
+fn run(model: &mut Model, commands: &[Command]) -> Result<Vec<Expected>, LinkKey> {
+    let mut after = model.clone();
+    let mut outcomes = Vec::new();
+    for Command { key, action, precondition } in commands {
+        let link = after.get(key).cloned();
+        let met = match precondition {
+            Precondition::None => true,
+            Precondition::Absent => link.is_none(),
+            Precondition::Version(version) => link.as_ref().is_some_and(|link| link.0 == *version),
+        };
+        if !met {
+            return Err(key.clone());
+        }
+        outcomes.push(match (action, link) {
+            (Action::Put(to), None) => {
+                after.insert(key.clone(), (1, to.clone()));
+                Expected::Created
+            }
+            (Action::Put(to), Some((_, from))) if *to == from => Expected::Unchanged,
+            (Action::Put(to), Some((version, _))) => {
+                after.insert(key.clone(), (version + 1, to.clone()));
+                Expected::Replaced(version + 1)
+            }
+            (Action::Delete, None) => Expected::Unchanged,
+            (Action::Delete, Some(_)) => {
+                after.remove(key);
+                Expected::Deleted
+            }
+        });
+    }
+    *model = after;
+    Ok(outcomes)
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let precondition = prop_oneof![
+        6 => Just(Precondition::None),
+        1 => Just(Precondition::Absent),
+        2 => (1..4u64).prop_map(Precondition::Version),
+    ];
+    (0..KEYS.len(), 0..4u64, precondition).prop_map(|(index, target, precondition)| {
+        let action = if target == 0 { Action::Delete } else { to(target) };
+        Command { key: key(KEYS[index]), action, precondition }
+    })
+}
+
+fn assert_state(engine: &Engine, model: &Model) {
+    for text in KEYS {
+        let key = key(text);
+        let entry = engine.stored_entry(key.as_str()).unwrap();
+        let found = entry.link.map(|link| (link.version, link.destination));
+        assert_eq!(found.as_ref(), model.get(&key), "{text}");
+        let with_query = |other: &&LinkKey| other.has_query() && other.path_key() == key.as_str();
+        assert_eq!(entry.query_links as usize, model.keys().filter(with_query).count(), "{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn an_engine_answers_and_ends_like_a_map(
+        batches in proptest::collection::vec(proptest::collection::vec(command(), 1..6), 1..40),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let (owned, _) = open(dir.path());
+        let mut model = Model::new();
+        for batch in batches {
+            let expected = run(&mut model, &batch);
+            match submit(owned.engine(), batch) {
+                Ok(outcomes) => {
+                    let outcomes: Vec<Expected> = outcomes.into_iter().map(Expected::from).collect();
+                    prop_assert_eq!(Ok(outcomes), expected);
+                }
+                Err(SubmitError::Refused(refusal)) => {
+                    let (Refusal::Exists { key, .. } | Refusal::VersionMismatch { key, .. } | Refusal::NotFound(key)) =
+                        refusal;
+                    prop_assert_eq!(Err(key), expected);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_state(owned.engine(), &model);
+        let digest = owned.engine().digest().unwrap();
+        owned.close().unwrap();
+        prop_assert_eq!(digest_of_log(dir.path()), digest);
+        let (owned, recovery) = open(dir.path());
+        prop_assert_eq!(recovery.applied_records, 0);
+        assert_state(owned.engine(), &model);
+        prop_assert_eq!(owned.engine().digest().unwrap(), digest);
+    }
+}
+
+#[test]
+fn of_many_that_create_one_link_at_once_one_does() {
+    const KEYS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let created: Vec<AtomicUsize> = std::iter::repeat_with(|| AtomicUsize::new(0)).take(KEYS).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (engine, created) = (owned.engine(), &created);
+            scope.spawn(move || {
+                for (index, created) in created.iter().enumerate() {
+                    match submit(engine, vec![create(&format!("/{index}"), thread), put("/all", thread)]) {
+                        Ok(outcomes) => {
+                            assert!(matches!(outcomes[0], Outcome::Created(_)));
+                            created.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => assert!(matches!(error, SubmitError::Refused(Refusal::Exists { .. })), "{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(created.iter().all(|created| created.load(Ordering::Relaxed) == 1));
+    let digest = owned.engine().digest().unwrap();
+    assert_eq!(digest.entries, KEYS as u64 + 1);
+    owned.close().unwrap();
+    assert_eq!(digest_of_log(dir.path()), digest);
+}
+
+#[test]
+fn of_many_that_replace_one_version_at_once_one_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    submit(owned.engine(), vec![create("/n", 0)]).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let engine = owned.engine();
+            scope.spawn(move || {
+                let mut done = 0;
+                while done < 30 {
+                    let version = engine.stored_entry("*/n").unwrap().link.unwrap().version;
+                    let action = to(version * 10 + thread);
+                    let command = Command { key: key("/n"), action, precondition: Precondition::Version(version) };
+                    match submit(engine, vec![command]) {
+                        Ok(outcomes) => {
+                            assert_eq!(outcomes, [Outcome::Replaced { version: version + 1 }]);
+                            done += 1;
+                        }
+                        Err(SubmitError::Refused(Refusal::VersionMismatch { expected, found, .. })) => {
+                            assert!(expected == version && found > version);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(owned.engine().stored_entry("*/n").unwrap().link.unwrap().version, 1 + 6 * 30);
+}

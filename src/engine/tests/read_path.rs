@@ -1,0 +1,211 @@
+//! I5 over the whole engine: real caches, real store, real threads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::*;
+use crate::cache::CachedLink;
+use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
+use crate::link::RequestKey;
+
+type Answered = (Miss, Result<CachedLink, StoreError>);
+
+struct Answers(Sender<Answered>);
+
+impl ReadReply for Answers {
+    fn deliver(&self, _token: u64, miss: Miss, result: Result<CachedLink, StoreError>) {
+        // The worker may have gone.
+        let _ = self.0.send((miss, result));
+    }
+}
+
+struct Worker<'a> {
+    path: ReadPath,
+    pool: &'a ReaderPool,
+    reply: Arc<Answers>,
+    answers: Receiver<Answered>,
+    key: RequestKey,
+}
+
+impl<'a> Worker<'a> {
+    fn new(engine: &Arc<Engine>, pool: &'a ReaderPool) -> Self {
+        let (sender, answers) = crossbeam_channel::unbounded();
+        let (path, reply) = (engine.read_path(8), Arc::new(Answers(sender)));
+        Worker { path, pool, reply, answers, key: RequestKey::default() }
+    }
+
+    /// The number in the target of the link that answers a request.
+    fn ask(&mut self, path: &str, query: Option<&str>) -> Option<u64> {
+        let mut fetched = Vec::new();
+        loop {
+            self.key.set(Some(b"h.example"), path.as_bytes(), query.map(str::as_bytes));
+            let number = |link: crate::cache::LinkView<'_>| {
+                let target = std::str::from_utf8(link.target).unwrap();
+                target.strip_prefix("https://to.example/").unwrap().parse().unwrap()
+            };
+            match resolve(&mut self.path.lookup(&fetched), &mut self.key, number) {
+                Ok(Resolved::Link(number)) => break Some(number),
+                Ok(Resolved::NotFound) => break None,
+                Err(miss) => {
+                    let reply = Arc::clone(&self.reply) as Arc<dyn ReadReply>;
+                    self.pool.read(miss, 0, reply).expect("one read at a time");
+                    let (miss, result) = self.answers.recv().unwrap();
+                    let link = result.unwrap();
+                    self.path.remember(&miss, link.clone());
+                    fetched.push(link);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_finds_links_through_all_caches() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let pool = owned.engine().reader_pool(1).unwrap();
+    let mut worker = Worker::new(owned.engine(), &pool);
+    for _ in 0..2 {
+        assert_eq!(worker.ask("/p", Some("q")), None);
+    }
+    submit(owned.engine(), vec![put("/p", 1)]).unwrap();
+    assert_eq!(worker.ask("/p", Some("q")), Some(1));
+    submit(owned.engine(), vec![put("/p?q", 2)]).unwrap();
+    assert_eq!(worker.ask("/p", Some("q")), Some(2));
+    submit(owned.engine(), vec![put("h.example/p", 3)]).unwrap();
+    assert_eq!(worker.ask("/p", Some("q")), Some(3));
+    submit(owned.engine(), vec![delete("h.example/p"), delete("/p?q")]).unwrap();
+    assert_eq!(worker.ask("/p", Some("q")), Some(1));
+    let mut set = owned.engine().begin_set().unwrap();
+    set.add(key("/p"), to(4)).unwrap();
+    assert_eq!(worker.ask("/p", None), Some(1));
+    set.commit().unwrap();
+    assert_eq!(worker.ask("/p", None), Some(4));
+}
+
+/// What has been asked for and what has been acknowledged of one link. Every fifth change deletes it.
+#[derive(Default)]
+struct Known {
+    submitted: AtomicU64,
+    acknowledged: AtomicU64,
+}
+
+#[test]
+fn nobody_reads_what_was_before_an_acknowledged_change() {
+    const KEYS: usize = 48;
+    let dir = tempfile::tempdir().unwrap();
+    // So small that links come and go, and the store is asked all the time.
+    let small = EngineConfig { cache_bytes: 6 * 1024, ..config(dir.path()) };
+    let (owned, _) = OwnedEngine::open(&small).unwrap();
+    let pool = owned.engine().reader_pool(2).unwrap();
+    let known: Vec<Known> = std::iter::repeat_with(Known::default).take(KEYS).collect();
+    let done = AtomicBool::new(false);
+    let reads = AtomicU64::new(0);
+    // Half of the links are keyed with a query, under paths that have no link themselves.
+    let is_query = |index: usize| index % 2 == 1;
+    std::thread::scope(|scope| {
+        for worker in 0..3usize {
+            let (known, done, reads, pool, engine) = (&known, &done, &reads, &pool, owned.engine());
+            scope.spawn(move || {
+                let mut requests = Worker::new(engine, pool);
+                for turn in worker.. {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    // Some links are read more than others.
+                    let index = if turn.is_multiple_of(3) { turn % KEYS } else { turn % 6 };
+                    let before = known[index].acknowledged.load(Ordering::Acquire);
+                    let answer = requests.ask(&format!("/{index}"), is_query(index).then_some("q"));
+                    let after = known[index].submitted.load(Ordering::Acquire);
+                    match answer {
+                        Some(number) => assert!((before..=after).contains(&number), "{number}, {before}..={after}"),
+                        None => {
+                            assert!((before..=after).any(|number| number.is_multiple_of(5)), "none, {before}..={after}")
+                        }
+                    }
+                    reads.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let start = Instant::now();
+        for turn in 0.. {
+            if start.elapsed() > Duration::from_secs(2) {
+                break;
+            }
+            let indexes: Vec<usize> = (0..1 + turn % 3).map(|more| (turn * 5 + more * 7) % KEYS).collect();
+            let mut commands = Vec::new();
+            for &index in &indexes {
+                let number = known[index].submitted.fetch_add(1, Ordering::AcqRel) + 1;
+                let text = format!("/{index}{}", if is_query(index) { "?q" } else { "" });
+                commands.push(if number.is_multiple_of(5) { delete(&text) } else { put(&text, number) });
+            }
+            submit(owned.engine(), commands).unwrap();
+            for &index in &indexes {
+                known[index].acknowledged.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(reads.load(Ordering::Relaxed) > 1_000);
+}
+
+/// A store under which a reader comes just before and just after each batch of writes.
+struct Peeked {
+    inner: MemoryStore,
+    shared: Arc<SharedCache>,
+}
+
+const PEEKED: &[u8] = b"*/peeked";
+
+impl Peeked {
+    fn peek(&self) {
+        let hash = self.shared.hash(PEEKED);
+        let stamp = self.shared.stamp(hash);
+        if self.shared.get(hash, PEEKED).is_none() {
+            let entry = read::stored_entry(&self.inner, PEEKED).unwrap();
+            self.shared.fill(hash, stamp, read::cached_link(PEEKED, &entry));
+        }
+    }
+}
+
+impl Store for Peeked {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError> {
+        self.peek();
+        self.inner.apply(writes, position)?;
+        self.peek();
+        Ok(())
+    }
+
+    fn position(&self) -> Result<Option<Position>, StoreError> {
+        self.inner.position()
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.inner.scan(visit)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path());
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let store = Arc::new(Peeked { inner: MemoryStore::default(), shared: Arc::clone(&shared) });
+    let mut applier = Applier::new(store, Arc::clone(&shared), recover::beginning(&log));
+    for version in 1..4 {
+        applier.apply_recovered(&[put("/peeked", version)], version, 0, log.chain()).unwrap();
+        applier.flush().unwrap();
+        let cached = shared.get(shared.hash(PEEKED), PEEKED).unwrap();
+        assert_eq!(cached.link().unwrap().target, format!("https://to.example/{version}").as_bytes());
+    }
+}

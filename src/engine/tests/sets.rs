@@ -1,0 +1,92 @@
+//! Changes too large for one record.
+
+use super::*;
+
+#[test]
+fn a_set_takes_effect_with_its_commit_and_all_at_once_for_a_restart() {
+    const COMMANDS: u64 = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let engine = owned.engine();
+    submit(engine, vec![put("/1", 0), put("/2", 2), put("/old", 0)]).unwrap();
+    let mut set = engine.begin_set().unwrap();
+    for index in 0..COMMANDS {
+        set.add(key(&format!("/{index}")), to(index)).unwrap();
+    }
+    set.add(key("/old"), Action::Delete).unwrap();
+    set.add(key("/none"), Action::Delete).unwrap();
+    // Changed meanwhile: the set comes after it, and neither waits for the other.
+    submit(engine, vec![put("/3", 0), put("/between", 1)]).unwrap();
+    assert_eq!(engine.digest().unwrap().entries, 5);
+    let applied = set.applied();
+    let summary = set.commit().unwrap();
+    assert_eq!((summary.created, summary.replaced), (COMMANDS - 3, 2));
+    assert_eq!((summary.deleted, summary.unchanged), (1, 2));
+    assert_eq!(summary.commands(), COMMANDS + 2);
+    assert_eq!(applied.load(Ordering::Relaxed), COMMANDS + 2);
+    let digest = engine.digest().unwrap();
+    assert_eq!(digest.entries, COMMANDS + 1);
+    owned.close().unwrap();
+    assert_eq!(digest_of_log(dir.path()), digest);
+    std::fs::remove_dir_all(dir.path().join("store")).unwrap();
+    let (owned, _) = open(dir.path());
+    assert_eq!(owned.engine().digest().unwrap(), digest);
+}
+
+#[test]
+fn a_set_without_commit_never_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let fill = |engine: &Engine| {
+        let mut set = engine.begin_set().unwrap();
+        (0..2_500).for_each(|index| set.add(key(&format!("/{index}")), to(index)).unwrap());
+        set
+    };
+    drop(fill(owned.engine()));
+    let open_set = fill(owned.engine());
+    submit(owned.engine(), vec![put("/a", 1)]).unwrap();
+    let digest = owned.engine().digest().unwrap();
+    assert_eq!(digest.entries, 1);
+    owned.close().unwrap();
+    assert!(matches!(open_set.commit(), Err(SubmitError::Closed { .. })));
+    // The store stands behind the parts of the set that was open.
+    for _ in 0..2 {
+        let (owned, _) = open(dir.path());
+        assert_eq!(owned.engine().digest().unwrap(), digest);
+        submit(owned.engine(), vec![put("/b", 1), delete("/b")]).unwrap();
+        owned.close().unwrap();
+    }
+    assert_eq!(digest_of_log(dir.path()), digest);
+    // Nor is it waited for any longer: a start would read its parts again and again.
+    let store = crate::store::SledStore::open(&dir.path().join("store"), 1 << 20).unwrap();
+    assert_eq!(store.position().unwrap().unwrap().open_sets, []);
+}
+
+#[test]
+fn no_more_sets_are_open_than_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let mut sets: Vec<_> = (0..crate::limits::OPEN_SETS).map(|_| owned.engine().begin_set().unwrap()).collect();
+    assert!(matches!(owned.engine().begin_set(), Err(SubmitError::TooManySets)));
+    drop(sets.pop());
+    sets.push(owned.engine().begin_set().unwrap());
+    assert!(matches!(owned.engine().begin_set(), Err(SubmitError::TooManySets)));
+    sets.pop().unwrap().commit().unwrap();
+    owned.engine().begin_set().unwrap();
+}
+
+#[test]
+fn a_part_never_outgrows_its_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    let mut set = owned.engine().begin_set().unwrap();
+    let (path, target) = ("p".repeat(2_000), "t".repeat(3_000));
+    for index in 0..400 {
+        let target = Target::parse(&format!("https://to.example/{target}")).unwrap();
+        let destination = Destination::new(Status::PermanentRedirect, Some(target)).unwrap();
+        set.add(key(&format!("/{path}{index}")), Action::Put(destination)).unwrap();
+    }
+    assert_eq!(set.commit().unwrap().created, 400);
+    let short = owned.engine().begin_set().unwrap();
+    assert_eq!(short.commit().unwrap().commands(), 0);
+}
