@@ -21,7 +21,8 @@ see.example/,https://www.example.com/see,303
 /// Runs a test on every driver that this machine has.
 fn on_each_driver(links: &str, arguments: &[&str], test: impl Fn(&mut Server)) {
     for driver in DRIVERS.into_iter().filter(|driver| has_driver(driver)) {
-        let arguments = [&["--driver", driver, "--workers", "2"], arguments].concat();
+        let workers: &[&str] = if arguments.contains(&"--workers") { &[] } else { &["--workers", "2"] };
+        let arguments = [&["--driver", driver], workers, arguments].concat();
         test(&mut Server::with_links(links, &arguments));
     }
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Exit;
-use super::open::{self, DEFAULT_DATA, MIB};
+use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
 use super::text::{self, count, grouped};
 use crate::engine::{Engine, EngineConfig, SetSummary, SetWriter, SubmitError};
 use crate::link::Action;
@@ -74,7 +74,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(dry_run(None, file, options)?.into());
     }
     // The caches are for those who serve.
-    let config = EngineConfig { data: arguments.data.clone(), cache_bytes: 0, store_cache_bytes: 32 * MIB };
+    let config =
+        EngineConfig { data: arguments.data.clone(), cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
     let engine = open::engine(&config)?;
     let outcome = match arguments.dry_run {
         true => dry_run(Some(engine.engine()), file, options),

@@ -7,6 +7,9 @@ use crate::engine::{EngineConfig, OwnedEngine, Recovery};
 /// Where links are kept unless `--data` says otherwise.
 pub(super) const DEFAULT_DATA: &str = "carom-data";
 
+/// Memory for the store's own cache, in MiB, unless told otherwise. Links that are asked for are cached elsewhere.
+pub(super) const STORE_CACHE_MIB: u64 = 8;
+
 /// Bytes in a mebibyte.
 pub(super) const MIB: u64 = 1 << 20;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use url::Url;
 
-use super::open::{self, DEFAULT_DATA, MIB};
+use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
 use super::{Exit, text};
 use crate::cache::CachedLink;
 use crate::engine::{Engine, EngineConfig, Lookup, Resolved, resolve};
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         );
     }
     // What is looked at once is not worth caching.
-    let config = EngineConfig { data: data.clone(), cache_bytes: 0, store_cache_bytes: 32 * MIB };
+    let config = EngineConfig { data: data.clone(), cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
     let engine = open::engine(&config)?;
     let answer = answer(engine.engine(), &mut key, &arguments.url);
     let closed = engine.close();

@@ -10,11 +10,12 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
-use super::open::{self, DEFAULT_DATA, MIB};
+use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
 use super::text;
 use crate::config::{DriverChoice, ServeConfig};
 use crate::data_plane::{self, Served};
 use crate::engine::EngineConfig;
+use crate::link::{Host, LinkKey};
 
 /// Answer requests with redirects
 #[derive(Args)]
@@ -38,7 +39,7 @@ pub(super) struct RawArguments {
     #[arg(long, value_name = "N", default_value_t = 512)]
     cache_mib: u64,
     /// Memory for the store's own cache, in MiB
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = STORE_CACHE_MIB)]
     store_cache_mib: u64,
     /// How long open requests may take to end when carom is asked to stop
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -154,7 +155,13 @@ pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
             return Ok(outcome.into());
         }
     }
-    let served = data_plane::serve(engine.engine(), &arguments.serve, is_listening);
+    let example = engine.engine().first_link()?;
+    let served = data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
+        eprintln!("carom: listening on {address} with {driver}");
+        if let Some(link) = example {
+            eprintln!("carom: try: {}", curl_line(address, &link.key));
+        }
+    });
     let closed = engine.close();
     let Served { requests, connections, cut } = served?;
     closed?;
@@ -166,10 +173,17 @@ pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Says where to try it.
-fn is_listening(address: SocketAddr, driver: &str) {
-    eprintln!("carom: listening on {address} with {driver}");
-    eprintln!("carom: try: curl -i http://{address}/");
+/// The command that asks for a link.
+fn curl_line(address: SocketAddr, key: &LinkKey) -> String {
+    // Between single quotes a shell takes everything as it is, but for the quote.
+    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let (host, path) = key.as_str().split_at(key.as_str().find('/').unwrap_or_default());
+    let url = quote(&format!("http://{address}{path}"));
+    if host == Host::ANY {
+        format!("curl -i {url}")
+    } else {
+        format!("curl -i -H {} {url}", quote(&format!("Host: {host}")))
+    }
 }
 
 #[cfg(test)]
@@ -187,11 +201,23 @@ mod tests {
     }
 
     #[test]
+    fn the_line_to_try_can_be_pasted_into_a_shell() {
+        let address = "127.0.0.1:8080".parse().unwrap();
+        for (source, line) in [
+            ("/sale", "curl -i 'http://127.0.0.1:8080/sale'"),
+            ("h.example/a?b=$c&d", "curl -i -H 'Host: h.example' 'http://127.0.0.1:8080/a?b=$c&d'"),
+            ("/it's", r"curl -i 'http://127.0.0.1:8080/it'\''s'"),
+        ] {
+            assert_eq!(curl_line(address, &LinkKey::parse(source).unwrap()), line);
+        }
+    }
+
+    #[test]
     fn the_defaults_are_those_of_the_help() {
         let arguments = checked(&[]).unwrap();
         assert_eq!(arguments.engine.data, PathBuf::from("carom-data"));
         assert_eq!(arguments.engine.cache_bytes, 512 << 20);
-        assert_eq!(arguments.engine.store_cache_bytes, 32 << 20);
+        assert_eq!(arguments.engine.store_cache_bytes, 8 << 20);
         assert_eq!(arguments.import, None);
         let serve = arguments.serve;
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());

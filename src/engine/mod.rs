@@ -19,6 +19,7 @@ mod set;
 mod tests;
 mod writer;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -32,7 +33,7 @@ pub use set::{SetSummary, SetWriter};
 pub use writer::SubmitError;
 
 use crate::cache::SharedCache;
-use crate::link::{Command, Outcome, StoredEntry};
+use crate::link::{Command, Link, Outcome, StoredEntry};
 use crate::log::{LogError, OperationId};
 use crate::store::{Store, StoreError};
 use writer::{Request, Requests};
@@ -155,6 +156,19 @@ impl Engine {
         read::stored_entry(self.store.as_ref(), key.as_bytes())
     }
 
+    /// The first link in the order of keys; those of any host come first.
+    ///
+    /// # Errors
+    /// If the store can't be read, or the entry is damaged.
+    pub fn first_link(&self) -> Result<Option<Link>, StoreError> {
+        let mut first = Ok(None);
+        self.store.scan(&mut |key, value| {
+            first = read::decode_entry(key, value).map(|entry| entry.link);
+            if matches!(first, Ok(None)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        first
+    }
+
     /// A way through the caches for one thread, with a private cache of this many entries.
     pub fn read_path(self: &Arc<Self>, local_entries: usize) -> ReadPath {
         ReadPath::new(Arc::clone(&self.shared), local_entries)
@@ -199,6 +213,7 @@ impl StateDigest {
             for part in [key, value] {
                 hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
             }
+            ControlFlow::Continue(())
         })?;
         Ok(StateDigest { entries, hash: *hasher.finalize().as_bytes() })
     }

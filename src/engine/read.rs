@@ -10,10 +10,15 @@ use crate::store::{Store, StoreError};
 /// Reads an entry from a store; the empty entry if there is none.
 pub(super) fn stored_entry(store: &dyn Store, key: &[u8]) -> Result<StoredEntry, StoreError> {
     match store.get(key)? {
-        Some(bytes) => StoredEntry::decode(key, &bytes)
-            .map_err(|error| StoreError::Damaged { key: String::from_utf8_lossy(key).into_owned(), error }),
+        Some(bytes) => decode_entry(key, &bytes),
         None => Ok(StoredEntry::default()),
     }
+}
+
+/// Decodes an entry that a store has under a key.
+pub(super) fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<StoredEntry, StoreError> {
+    StoredEntry::decode(key, bytes)
+        .map_err(|error| StoreError::Damaged { key: String::from_utf8_lossy(key).into_owned(), error })
 }
 
 /// An entry as the caches hold it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::LogError;
 use super::record::{ChainHash, LogId, OperationId, Record, RecordError};
 use super::replay::{Location, Replay};
-use super::segment::{self, Cursor, End, SegmentHeader};
+use super::segment::{self, Cursor, End, Reader, SegmentHeader};
 use crate::limits::SEGMENT_BYTES;
 
 /// The log, open for appending. There is one per data directory, held by the one writer (I2).
@@ -98,19 +98,20 @@ impl Log {
         known: Option<KnownDurable>,
         segment_bytes: u64,
     ) -> Result<LogOpened, LogError> {
-        let (header, bytes) = segment::read(&path)?;
+        let mut reader = Reader::open(&path)?;
+        let header = reader.header;
         let mut cursor = Cursor::at_start(&header);
         // From here on no record of the segment is shown to be durable by a later one.
         let mut unproven = segment::HEADER_BYTES;
         let mut offsets = Vec::new();
         loop {
             let offset = cursor.offset;
-            let Some(record) = cursor.next(&header, &bytes) else { break };
+            let Some(record) = cursor.next(&mut reader)? else { break };
             offsets.push(offset);
             let proven = record.durable.saturating_add(1).saturating_sub(header.first_sequence) as usize;
             unproven = offsets.get(proven).copied().unwrap_or(cursor.offset).max(unproven);
         }
-        let end = segment::check_end(&path, &header, &bytes, &cursor)?;
+        let end = segment::check_end(&mut reader, &cursor)?;
         if let (End::Torn(reason), Some(known)) = (end, known)
             && known.log_id == header.log_id
             && known.sequence >= cursor.next_sequence
@@ -133,7 +134,12 @@ impl Log {
         // Also what the last process wrote and did not live to sync: from here on it counts as durable. If its sync
         // failed, the kernel may hold these bytes for written though they never reached the disk; so they are
         // written again (I9).
-        file.write_all_at(&bytes[unproven..cursor.offset], unproven as u64).map_err(LogError::io("writing", &path))?;
+        while unproven < cursor.offset {
+            let bytes = reader.at(unproven, 1)?;
+            let bytes = &bytes[..bytes.len().min(cursor.offset - unproven)];
+            file.write_all_at(bytes, unproven as u64).map_err(LogError::io("writing", &path))?;
+            unproven += bytes.len();
+        }
         file.sync_all().map_err(LogError::io("syncing", &path))?;
         Ok(LogOpened { log: Self::at(dir, header, file, path, cursor, segment_bytes), torn })
     }

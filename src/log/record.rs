@@ -31,6 +31,9 @@ pub const VERSION: u8 = 1;
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 112;
 
+/// Most bytes of a record.
+pub(super) const RECORD_BYTES: usize = HEADER_BYTES + RECORD_PAYLOAD_BYTES;
+
 /// Names a log for ever: what was written under another id is not of this log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId(pub [u8; 16]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::LogError;
 use super::record::{LogId, Record};
-use super::segment::{self, Cursor, End, SegmentHeader};
+use super::segment::{self, Cursor, End, Reader};
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,7 @@ pub struct Replay {
     log_id: LogId,
     /// The segments that come after the open one, last first.
     later: Vec<(u64, PathBuf)>,
-    path: PathBuf,
-    header: SegmentHeader,
-    bytes: Vec<u8>,
+    reader: Reader,
     cursor: Cursor,
 }
 
@@ -39,8 +37,8 @@ impl Replay {
         };
         let (_, path) = later[index].clone();
         later.truncate(index);
-        let (header, bytes) = segment::read(&path)?;
-        let mut replay = Replay { log_id, later, cursor: Cursor::at_start(&header), path, header, bytes };
+        let reader = Reader::open(&path)?;
+        let mut replay = Replay { log_id, later, cursor: Cursor::at_start(&reader.header), reader };
         replay.check_log_id()?;
         while replay.cursor.next_sequence < sequence {
             if replay.next()?.is_none() {
@@ -68,7 +66,7 @@ impl Replay {
     pub fn next(&mut self) -> Result<Option<(Location, Record<'_>)>, LogError> {
         // A probe first: the record borrows from `self`, so it can't be held across the opening of a segment.
         let mut probe = self.cursor;
-        while probe.next(&self.header, &self.bytes).is_none() {
+        while probe.next(&mut self.reader)?.is_none() {
             if !self.open_next_segment()? {
                 return Ok(None);
             }
@@ -77,43 +75,48 @@ impl Replay {
         let offset = self.cursor.offset;
         let length = (probe.offset - offset) as u32;
         self.cursor = probe;
-        let (record, _) = Record::decode(&self.bytes[offset..])
-            .map_err(|error| LogError::damaged(&self.path, offset as u64, error.to_string()))?;
-        Ok(Some((Location { segment: self.header.first_sequence, offset: offset as u64, length }, record)))
+        let segment = self.reader.header.first_sequence;
+        let location = Location { segment, offset: offset as u64, length };
+        let path = self.reader.path.clone();
+        match Record::decode(self.reader.at(offset, length as usize)?) {
+            Ok((record, _)) => Ok(Some((location, record))),
+            Err(error) => Err(LogError::damaged(&path, offset as u64, error.to_string())),
+        }
     }
 
     fn open_next_segment(&mut self) -> Result<bool, LogError> {
-        let end = segment::check_end(&self.path, &self.header, &self.bytes, &self.cursor)?;
+        let end = segment::check_end(&mut self.reader, &self.cursor)?;
         let Some((_, path)) = self.later.pop() else { return Ok(false) };
         let offset = self.cursor.offset as u64;
         if let End::Torn(reason) = end {
             // Before a new segment is begun the last one is synced: no write can be torn here.
-            return Err(LogError::damaged(&self.path, offset, reason.to_string()));
+            return Err(LogError::damaged(&self.reader.path, offset, reason.to_string()));
         }
-        let (header, bytes) = segment::read(&path)?;
+        let reader = Reader::open(&path)?;
+        let header = reader.header;
         if header.first_sequence != self.cursor.next_sequence {
             let reason = format!(
                 "the records end with {}, but the next segment begins with {}",
                 self.cursor.next_sequence - 1,
                 header.first_sequence
             );
-            return Err(LogError::damaged(&self.path, offset, reason));
+            return Err(LogError::damaged(&self.reader.path, offset, reason));
         }
         if header.chain != self.cursor.chain {
             let reason = "the segment does not continue the one before it: its chain hash differs";
             return Err(LogError::damaged(&path, 0, reason));
         }
         self.cursor = Cursor::at_start(&header);
-        (self.path, self.header, self.bytes) = (path, header, bytes);
+        self.reader = reader;
         self.check_log_id()?;
         Ok(true)
     }
 
     fn check_log_id(&self) -> Result<(), LogError> {
-        if self.header.log_id == self.log_id {
+        if self.reader.header.log_id == self.log_id {
             return Ok(());
         }
-        let reason = format!("the segment is of the log {}, this log is {}", self.header.log_id, self.log_id);
-        Err(LogError::damaged(&self.path, 0, reason))
+        let reason = format!("the segment is of the log {}, this log is {}", self.reader.header.log_id, self.log_id);
+        Err(LogError::damaged(&self.reader.path, 0, reason))
     }
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 
 use super::LogError;
-use super::record::{ChainHash, LogId, MAGIC as RECORD_MAGIC, Record, RecordError, field};
+use super::record::{ChainHash, LogId, MAGIC as RECORD_MAGIC, RECORD_BYTES, Record, RecordError, field};
 
 /// How a segment begins.
 pub const MAGIC: [u8; 8] = *b"CAROMLOG";
@@ -151,20 +151,53 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
     sync().map_err(LogError::io("syncing the directory", dir))
 }
 
-/// Reads a whole segment and its header.
-pub(super) fn read(path: &Path) -> Result<(SegmentHeader, Vec<u8>), LogError> {
-    let bytes = std::fs::read(path).map_err(LogError::io("reading", path))?;
-    let header = SegmentHeader::decode(&bytes).map_err(|error| match error {
-        HeaderError::Damaged(reason) => LogError::damaged(path, 0, reason),
-        HeaderError::Version(_) => {
-            LogError::OtherVersion { path: path.to_owned(), offset: 0, reason: error.to_string() }
+/// A segment that is read through a window, so that reading it takes a bounded piece of memory.
+pub(super) struct Reader {
+    pub(super) path: PathBuf,
+    pub(super) header: SegmentHeader,
+    file: File,
+    file_bytes: usize,
+    window: Vec<u8>,
+    window_start: usize,
+}
+
+/// Bytes of the window. It holds a record of any length.
+const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+
+const _: () = assert!(WINDOW_BYTES >= RECORD_BYTES);
+
+impl Reader {
+    /// Opens a segment and reads its header.
+    pub(super) fn open(path: &Path) -> Result<Self, LogError> {
+        let file = File::open(path).map_err(LogError::io("opening", path))?;
+        let file_bytes = file.metadata().map_err(LogError::io("reading", path))?.len() as usize;
+        let mut first = vec![0; HEADER_BYTES.min(file_bytes)];
+        file.read_exact_at(&mut first, 0).map_err(LogError::io("reading", path))?;
+        let header = SegmentHeader::decode(&first).map_err(|error| match error {
+            HeaderError::Damaged(reason) => LogError::damaged(path, 0, reason),
+            HeaderError::Version(_) => {
+                LogError::OtherVersion { path: path.to_owned(), offset: 0, reason: error.to_string() }
+            }
+        })?;
+        if path.file_name().is_none_or(|name| name != file_name(header.first_sequence).as_str()) {
+            let reason = format!("the segment begins with record {}, which its name denies", header.first_sequence);
+            return Err(LogError::damaged(path, 0, reason));
         }
-    })?;
-    if path.file_name().is_none_or(|name| name != file_name(header.first_sequence).as_str()) {
-        let reason = format!("the segment begins with record {}, which its name denies", header.first_sequence);
-        return Err(LogError::damaged(path, 0, reason));
+        Ok(Reader { path: path.to_owned(), header, file, file_bytes, window: Vec::new(), window_start: 0 })
     }
-    Ok((header, bytes))
+
+    /// The bytes from `offset` on: at least `bytes`, which are at most [`WINDOW_BYTES`], or all up to the end of
+    /// the file.
+    pub(super) fn at(&mut self, offset: usize, bytes: usize) -> Result<&[u8], LogError> {
+        let end = self.file_bytes.min(offset + bytes);
+        if offset < self.window_start || end > self.window_start + self.window.len() {
+            self.window.resize(WINDOW_BYTES.min(self.file_bytes - offset), 0);
+            self.window_start = offset;
+            let read = self.file.read_exact_at(&mut self.window, offset as u64);
+            read.map_err(LogError::io("reading", &self.path))?;
+        }
+        Ok(&self.window[offset - self.window_start..])
+    }
 }
 
 /// Where in a log a reader stands.
@@ -182,17 +215,18 @@ impl Cursor {
 
     /// Reads the record under the cursor and steps over it. None where the records of the segment end, be it
     /// cleanly or in a torn write: [`check_end`] tells these from damage.
-    pub(super) fn next<'b>(&mut self, header: &SegmentHeader, bytes: &'b [u8]) -> Option<Record<'b>> {
-        let (record, length) = Record::decode(&bytes[self.offset..]).ok()?;
-        let continues =
-            record.log_id == header.log_id && record.sequence == self.next_sequence && record.chain == self.chain;
+    pub(super) fn next<'r>(&mut self, reader: &'r mut Reader) -> Result<Option<Record<'r>>, LogError> {
+        let log_id = reader.header.log_id;
+        let bytes = reader.at(self.offset, RECORD_BYTES)?;
+        let Ok((record, length)) = Record::decode(bytes) else { return Ok(None) };
+        let continues = record.log_id == log_id && record.sequence == self.next_sequence && record.chain == self.chain;
         if !continues {
-            return None;
+            return Ok(None);
         }
-        self.chain = self.chain.after(&bytes[self.offset..self.offset + length]);
+        self.chain = self.chain.after(&bytes[..length]);
         self.next_sequence += 1;
         self.offset += length;
-        Some(record)
+        Ok(Some(record))
     }
 }
 
@@ -213,33 +247,38 @@ pub(super) enum End {
 /// - A record that knows the one at the cursor durable: that one was acknowledged.
 /// - A whole record at the cursor that does not continue the log: what is before it is not what it was.
 /// - A whole record of another version: it must not be lost because this version can't read it.
-pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: &Cursor) -> Result<End, LogError> {
-    let rest = &bytes[end.offset..];
-    let Some(first) = first_not_zero(rest) else { return Ok(End::Clean) };
-    let reason = match Record::decode(rest) {
+pub(super) fn check_end(reader: &mut Reader, end: &Cursor) -> Result<End, LogError> {
+    let (path, log_id) = (reader.path.clone(), reader.header.log_id);
+    let Some(first) = first_not_zero(reader, end.offset)? else { return Ok(End::Clean) };
+    let reason = match Record::decode(reader.at(end.offset, RECORD_BYTES)?) {
         Err(reason) => reason,
         Ok((record, _)) => {
             let reason = format!(
                 "where record {} should be stands a record {} of the log {} that does not continue what is before it",
                 end.next_sequence, record.sequence, record.log_id
             );
-            return Err(LogError::damaged(path, end.offset as u64, reason));
+            return Err(LogError::damaged(&path, end.offset as u64, reason));
         }
     };
     let mut at = first;
-    while let Some(found) = memchr::memmem::find(&rest[at..], &RECORD_MAGIC) {
+    while at < reader.file_bytes {
+        let bytes = reader.at(at, RECORD_BYTES)?;
+        let Some(found) = memchr::memmem::find(bytes, &RECORD_MAGIC) else {
+            // A magic may begin in the last bytes of the window.
+            at += bytes.len().saturating_sub(RECORD_MAGIC.len() - 1).max(1);
+            continue;
+        };
         at += found;
-        match Record::decode(&rest[at..]) {
-            Ok((record, _)) if record.log_id == header.log_id && record.durable >= end.next_sequence => {
+        match Record::decode(reader.at(at, RECORD_BYTES)?) {
+            Ok((record, _)) if record.log_id == log_id && record.durable >= end.next_sequence => {
                 let reason = format!(
                     "record {} can't be read ({reason}), but record {} further on shows that it was durable",
                     end.next_sequence, record.sequence
                 );
-                return Err(LogError::damaged(path, end.offset as u64, reason));
+                return Err(LogError::damaged(&path, end.offset as u64, reason));
             }
             Err(error @ RecordError::Version(_)) => {
-                let (offset, reason) = ((end.offset + at) as u64, error.to_string());
-                return Err(LogError::OtherVersion { path: path.to_owned(), offset, reason });
+                return Err(LogError::OtherVersion { path, offset: at as u64, reason: error.to_string() });
             }
             _ => at += 1,
         }
@@ -247,8 +286,21 @@ pub(super) fn check_end(path: &Path, header: &SegmentHeader, bytes: &[u8], end: 
     Ok(End::Torn(reason))
 }
 
-/// Where the zeros end. Sixteen at a time: there may be 64 MiB of them at each start.
-fn first_not_zero(bytes: &[u8]) -> Option<usize> {
+/// Where the zeros that begin at `offset` end; None if the file ends in them.
+fn first_not_zero(reader: &mut Reader, mut offset: usize) -> Result<Option<usize>, LogError> {
+    while offset < reader.file_bytes {
+        let bytes = reader.at(offset, 1)?;
+        if let Some(zeros) = leading_zeros(bytes) {
+            return Ok(Some(offset + zeros));
+        }
+        offset += bytes.len();
+    }
+    Ok(None)
+}
+
+/// How many zeros there are in front; None if there is nothing else. Sixteen at a time: there may be 64 MiB of
+/// them at each start.
+fn leading_zeros(bytes: &[u8]) -> Option<usize> {
     let (chunks, _) = bytes.as_chunks::<16>();
     let zeros = 16 * chunks.iter().take_while(|&&chunk| u128::from_ne_bytes(chunk) == 0).count();
     bytes[zeros..].iter().position(|&byte| byte != 0).map(|offset| zeros + offset)
@@ -278,11 +330,11 @@ mod tests {
     #[test]
     fn the_end_of_the_zeros_is_found_wherever_it_is() {
         for length in 0..70 {
-            assert_eq!(first_not_zero(&vec![0; length]), None);
+            assert_eq!(leading_zeros(&vec![0; length]), None);
             for at in 0..length {
                 let mut bytes = vec![0; length];
                 bytes[at..].fill(7);
-                assert_eq!(first_not_zero(&bytes), Some(at));
+                assert_eq!(leading_zeros(&bytes), Some(at));
             }
         }
     }

@@ -7,6 +7,8 @@ mod memory;
 mod position;
 mod sled;
 
+use std::ops::ControlFlow;
+
 pub use memory::MemoryStore;
 pub use position::{Applied, Position};
 pub use sled::SledStore;
@@ -66,11 +68,11 @@ pub trait Store: Send + Sync {
     /// If the store can't be read, or its position is damaged.
     fn position(&self) -> Result<Option<Position>, StoreError>;
 
-    /// Calls `visit` with every key and entry, in the order of the keys.
+    /// Calls `visit` with every key and entry, in the order of the keys, until it breaks.
     ///
     /// # Errors
     /// If the store can't be read.
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
 
     /// Writes what is in memory to disk, so that the next start need not apply it again.
     ///

@@ -1,5 +1,6 @@
 //! The store on sled 0.34.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Position, Store, StoreError, WRITES_PER_APPLY, Write};
@@ -77,10 +78,12 @@ impl Store for SledStore {
         self.db.get(POSITION).map_err(backend)?.map(|bytes| Position::decode(&bytes)).transpose()
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
         for entry in self.db.scan_prefix([ENTRY]) {
             let (key, value) = entry.map_err(backend)?;
-            visit(&key[1..], &value);
+            if visit(&key[1..], &value).is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -104,7 +107,11 @@ mod tests {
 
     fn entries(store: &dyn Store) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut entries = Vec::new();
-        store.scan(&mut |key, value| entries.push((key.to_vec(), value.to_vec()))).unwrap();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            entries.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        };
+        store.scan(&mut visit).unwrap();
         entries
     }
 
