@@ -1,11 +1,10 @@
 //! A store in memory: the model that the others are tested against.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use parking_lot::RwLock;
 
-use super::{Position, Store, StoreError, Write};
+use super::{Position, Store, StoreError, Visit, Write};
 
 /// A store that forgets everything when it is dropped.
 #[derive(Default)]
@@ -40,7 +39,7 @@ impl Store for MemoryStore {
         Ok(self.state.read().position.clone())
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         // That it broke is no error.
         let _ = self.state.read().entries.iter().try_for_each(|(key, value)| visit(key, value));
         Ok(())

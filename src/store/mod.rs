@@ -47,6 +47,9 @@ pub enum StoreError {
 /// without bound, with 100 it does not. The position is one more write.
 pub const WRITES_PER_APPLY: usize = 99;
 
+/// Looks at a key and its entry, and says whether the scan goes on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// What a store must do. Readers call [`get`](Store::get) from many threads while the one writer applies (I2).
 pub trait Store: Send + Sync {
     /// The encoded entry of a key.
@@ -72,7 +75,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// If the store can't be read.
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Writes what is in memory to disk, so that the next start need not apply it again.
     ///

@@ -1,9 +1,8 @@
 //! The store on sled 0.34.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Position, Store, StoreError, WRITES_PER_APPLY, Write};
+use super::{Position, Store, StoreError, Visit, WRITES_PER_APPLY, Write};
 
 /// A store in a directory of its own, which sled locks.
 ///
@@ -78,7 +77,7 @@ impl Store for SledStore {
         self.db.get(POSITION).map_err(backend)?.map(|bytes| Position::decode(&bytes)).transpose()
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         for entry in self.db.scan_prefix([ENTRY]) {
             let (key, value) = entry.map_err(backend)?;
             if visit(&key[1..], &value).is_break() {
@@ -99,6 +98,7 @@ mod tests {
     use crate::log::{ChainHash, LogId};
     use crate::store::MemoryStore;
     use proptest::prelude::*;
+    use std::ops::ControlFlow;
 
     fn position(sequence: u64) -> Position {
         let log_id = LogId([1; 16]);

@@ -186,7 +186,7 @@ impl Store for Peeked {
         self.inner.position()
     }
 
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> std::ops::ControlFlow<()>) -> Result<(), StoreError> {
+    fn scan(&self, visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
         self.inner.scan(visit)
     }
 
