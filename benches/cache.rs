@@ -2,9 +2,10 @@
 //!
 //! `cargo bench --bench cache` runs for a minute or two; `-- --full` adds rounds, `-- --hits` leaves all but one thread's races out.
 //!
-//! All three hold the same links under the same weights and hash with the same function. The other two are used
-//! at their best: the key is the link itself, so it costs no second allocation. They run in short alternating
-//! slices of one trace, and the figures are medians of ratios: the machine may be noisy.
+//! All three hold the same links under the same weights, those of ours, and hash with the same function. A miss makes
+//! a link of its own, as a read of the store does. The other two are used at their best: the key is the link itself,
+//! so it costs no second allocation. They run in short alternating slices of one trace, and the figures are medians
+//! of ratios: the machine may be noisy.
 
 use std::{borrow::Borrow, fs, hash, process::Command, thread, time::Instant};
 
@@ -159,12 +160,18 @@ struct Run {
     ns: f64,
 }
 
+/// What a read of the store gives: a link of its own, just written.
+fn copy(link: &CachedLink) -> CachedLink {
+    let view = link.link().expect("it is present");
+    CachedLink::present(link.key(), view.id, view.status, view.target, link.has_query_links())
+}
+
 fn drive<C: Cache>(cache: &C, trace: &[u32], store: &[CachedLink], threads: usize) -> Run {
     let one = |part: &[u32]| {
         let mut key = *KEY;
         let hit = |&&number: &&u32| {
             write_key(&mut key, number);
-            cache.read(&key, || store[number as usize].clone())
+            cache.read(&key, || copy(&store[number as usize]))
         };
         part.iter().filter(hit).count()
     };
@@ -279,35 +286,55 @@ fn resident_bytes() -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
 }
 
-/// Fills one cache with all links, in a process of its own, and says what that made resident.
-fn resident(who: &str) {
-    let before = resident_bytes();
-    let weight = link(0).weight() * KEYS;
-    let room = weight + weight / 20;
-    let kept: Box<dyn std::any::Any> = match who {
-        "carom" => Box::new(fill(SharedCache::new(room))),
-        "quick_cache" => Box::new(fill(quick(room, KEYS))),
-        _ => Box::new(fill(moka(room))),
-    };
-    let bytes = resident_bytes() - before;
-    println!("{who:12} {:6} MB  {:4} bytes a link", bytes / 1_000_000, bytes / KEYS);
-    drop(kept);
+/// The lengths of keys whose links' memory is measured.
+const KEY_BYTES: [usize; 2] = [45, 26];
+
+/// A link with a key of `key_bytes`: the end of the usual one.
+fn link_of(number: u32, key_bytes: usize) -> CachedLink {
+    let whole = link(number);
+    let key = &whole.key()[KEY.len() - key_bytes..];
+    let view = whole.link().expect("it is present");
+    CachedLink::present(key, view.id, view.status, view.target, false)
 }
 
-fn fill<C: Cache>(cache: C) -> C {
+/// Fills one cache with all links, in a process of its own, and says what that made resident.
+fn resident(who: &str, key_bytes: usize) {
+    let before = resident_bytes();
+    let weight = link_of(0, key_bytes).weight() * KEYS;
+    let room = weight + weight / 20;
+    let (bytes, missing) = match who {
+        "carom" => fill(&SharedCache::new(room), key_bytes),
+        "quick_cache" => fill(&quick(room, KEYS), key_bytes),
+        _ => fill(&moka(room), key_bytes),
+    };
+    let bytes = bytes - before;
+    println!(
+        "{who:12} {key_bytes:2} bytes of key: {:4} MB, {:4} bytes a link; {missing} not kept",
+        bytes / 1_000_000,
+        bytes / KEYS
+    );
+}
+
+/// What is resident once `cache` was filled, and how many links it did not keep.
+fn fill<C: Cache>(cache: &C, key_bytes: usize) -> (usize, usize) {
     let mut key = *KEY;
-    for number in 0..KEYS as u32 {
-        write_key(&mut key, number);
-        cache.read(&key, || link(number));
-    }
-    cache
+    let mut misses = || {
+        let read = |&number: &u32| {
+            write_key(&mut key, number);
+            !cache.read(&key[KEY.len() - key_bytes..], || link_of(number, key_bytes))
+        };
+        (0..KEYS as u32).filter(read).count()
+    };
+    misses();
+    let bytes = resident_bytes();
+    (bytes, misses())
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |flag: &str| arguments.iter().any(|a| a == flag);
     if let Some(at) = arguments.iter().position(|a| a == "--resident") {
-        return resident(&arguments[at + 1]);
+        return resident(&arguments[at + 1], arguments[at + 2].parse().expect("a number"));
     }
     if has("--hits") {
         return races(10, &[1]);
@@ -316,10 +343,11 @@ fn main() {
     races(rounds, &[1, 2]);
     worker(rounds);
     println!();
-    println!("Resident with {KEYS} links of 45 bytes of key and 60 of target:");
-    for who in ["carom", "quick_cache", "moka"] {
+    println!("Resident with {KEYS} links of 60 bytes of target:");
+    for (who, key_bytes) in ["carom", "quick_cache", "moka"].iter().flat_map(|who| KEY_BYTES.map(|bytes| (who, bytes)))
+    {
         let this = std::env::current_exe().expect("the bench knows its own path");
-        let status = Command::new(this).args(["--resident", who]).status().expect("it starts itself");
-        assert!(status.success());
+        let status = Command::new(this).args(["--resident", who, &key_bytes.to_string()]).status();
+        assert!(status.expect("it starts itself").success());
     }
 }

@@ -2,28 +2,25 @@
 
 use triomphe::ThinArc;
 
-use super::shard::{OVERHEAD_BYTES, Weighted};
-
-/// What the allocation of an entry costs before its first byte of key: reference count, [`Meta`], length.
-const HEADER_BYTES: usize = 8 + size_of::<Meta>() + 8;
+use super::{record, shard::OVERHEAD_BYTES};
 
 const PRESENT: u8 = 1;
 const HAS_QUERY_LINKS: u8 = 1 << 1;
 
 /// The fixed part of an entry.
-struct Meta {
-    id: u64,
-    status: u16,
-    key_bytes: u16,
-    flags: u8,
+pub(super) struct Meta {
+    pub(super) id: u64,
+    pub(super) status: u16,
+    pub(super) key_bytes: u16,
+    pub(super) flags: u8,
 }
 
 const _: () = assert!(size_of::<Meta>() == 16 && size_of::<Option<CachedLink>>() == 8);
 
-/// A link as the caches hold it: either present, or known to be absent.
+/// A link as the workers hold it: either present, or known to be absent.
 ///
 /// One allocation behind a thin pointer; a clone is one increment. It never changes: a change of the link is
-/// another `CachedLink`.
+/// another `CachedLink`. The shared cache holds links [denser](super::record), and makes one of these for each hit.
 #[derive(Clone)]
 pub struct CachedLink(
     /// The bytes are the key, then the target.
@@ -85,24 +82,24 @@ impl CachedLink {
         self.meta().flags & HAS_QUERY_LINKS != 0
     }
 
-    /// The bytes it keeps resident in the shared cache: its allocation, rounded up as the allocator does, and its
-    /// share of the slots, the index and the ghosts.
+    /// The bytes it keeps resident in the shared cache: its record, and its share of the index, the ghosts and the
+    /// ends of chunks.
     pub fn weight(&self) -> usize {
-        allocated_bytes(HEADER_BYTES + self.0.slice.len()) + OVERHEAD_BYTES
+        record::encoded_bytes(self) + OVERHEAD_BYTES
+    }
+
+    /// What it is made of: the fixed part, then key and target as one.
+    pub(super) fn parts(&self) -> (&Meta, &[u8]) {
+        (self.meta(), &self.0.slice)
+    }
+
+    /// The inverse of [`parts`](Self::parts).
+    pub(super) fn from_parts(meta: Meta, key_and_target: &[u8]) -> Self {
+        Self(ThinArc::from_header_and_slice(meta, key_and_target))
     }
 
     fn meta(&self) -> &Meta {
         &self.0.header.header
-    }
-}
-
-impl Weighted for CachedLink {
-    fn key(&self) -> &[u8] {
-        CachedLink::key(self)
-    }
-
-    fn weight(&self) -> usize {
-        CachedLink::weight(self)
     }
 }
 
@@ -123,12 +120,6 @@ fn query_flag(has_query_links: bool) -> u8 {
 fn meta(key: &[u8], id: u64, status: u16, flags: u8) -> Meta {
     let key_bytes = u16::try_from(key.len()).expect("a cached key has at most 65,535 bytes");
     Meta { id, status, key_bytes, flags }
-}
-
-/// What mimalloc sets aside for an allocation: it has four size classes between one power of two and the next.
-fn allocated_bytes(bytes: usize) -> usize {
-    let below = (bytes - 1).max(1).ilog2();
-    bytes.next_multiple_of((1 << below >> 2).max(8))
 }
 
 #[cfg(test)]
@@ -154,14 +145,5 @@ mod tests {
     fn the_longest_key_fits() {
         let key = vec![b'k'; crate::limits::HOST_BYTES + crate::limits::REQUEST_TARGET_BYTES];
         assert_eq!(CachedLink::present(&key, 1, 301, b"https://t.example/", false).key(), key);
-    }
-
-    #[test]
-    fn sizes_are_rounded_to_the_classes_of_the_allocator() {
-        let classes =
-            [(32, 32), (33, 40), (64, 64), (65, 80), (80, 80), (129, 160), (137, 160), (161, 192), (1025, 1280)];
-        for (bytes, class) in classes {
-            assert_eq!(allocated_bytes(bytes), class, "{bytes}");
-        }
     }
 }

@@ -30,6 +30,11 @@ impl Ghost {
         self.ways = (entries >> self.buckets.len().ilog2()).clamp(1, WAYS);
     }
 
+    /// What it keeps resident, but for the bucket it begins with.
+    pub(super) fn bytes(&self) -> usize {
+        (self.buckets.len() - 1) * size_of::<[u16; WAYS]>()
+    }
+
     pub(super) fn insert(&mut self, hash: u32) {
         let (bucket, fingerprint) = self.locate(hash);
         bucket.copy_within(..bucket.len() - 1, 1);

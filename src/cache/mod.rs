@@ -2,7 +2,8 @@
 //!
 //! - [`SharedCache`] (L2) is one for all workers: shards, each a lock around an eviction policy, bounded in bytes.
 //! - [`LocalCache`] (L1) is one a worker: a hit there writes to nothing that another core reads (I4).
-//! - [`CachedLink`] is what both hold: a link, or the fact that there is none.
+//! - [`CachedLink`] is what goes in and comes out: a link, or the fact that there is none. L1 holds it as it is, L2 holds
+//!   its bytes, packed one after the other, and copies them out for each hit.
 //!
 //! # The protocol
 //!
@@ -44,12 +45,13 @@
 //! `coherence.rs` checks this with real threads, and with thousands of schedules under a model checker
 //! (`cargo test --features shuttle --lib cache::`).
 
-mod chunked;
 #[cfg(test)]
 mod coherence;
 mod entry;
 mod ghost;
 mod local;
+mod log;
+mod record;
 mod shard;
 mod shared;
 mod sync;

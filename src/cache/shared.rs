@@ -6,6 +6,7 @@ use ahash::RandomState;
 
 use super::{
     entry::CachedLink,
+    record::Record,
     shard::Shard,
     sync::{AtomicU64, Lock},
 };
@@ -31,7 +32,7 @@ pub struct Stamp(u64);
 pub struct SharedStats {
     /// Entries, negative ones included.
     pub entries: usize,
-    /// What they weigh, in bytes.
+    /// What they keep resident, in bytes: the chunks they are in, and their share of the index and the ghosts.
     pub bytes: usize,
     /// Entries evicted to make room since the start.
     pub evictions: u64,
@@ -46,11 +47,11 @@ pub struct SharedCache {
 
 /// On its own cache lines, so that one shard's lock does not slow the next.
 #[repr(align(128))]
-struct Padded(Lock<Shard<CachedLink>>);
+struct Padded(Lock<Shard>);
 
 impl SharedCache {
-    /// A cache whose entries weigh at most `capacity_bytes` together, in
-    /// [weights](CachedLink::weight) that include what the cache itself needs for them.
+    /// A cache that keeps at most `capacity_bytes` resident with all that it needs for its entries: about as many of
+    /// them as have that [weight](CachedLink::weight) together. It makes use of 128 GiB at most.
     pub fn new(capacity_bytes: usize) -> Self {
         let wanted = (capacity_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << wanted.ilog2();
@@ -85,9 +86,9 @@ impl SharedCache {
         self.stamp(hash) == stamp
     }
 
-    /// The entry of this key, if it is cached.
+    /// A copy of the entry of this key, if it is cached: one allocation.
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<CachedLink> {
-        self.shard(hash).read().get(hash as u32, key).cloned()
+        self.shard(hash).read().get(hash as u32, key).map(Record::to_link)
     }
 
     /// Keeps what a reader found in the store, and returns true; or drops it and returns false, if the stripe has
@@ -102,7 +103,7 @@ impl SharedCache {
         if self.stripe(hash).load(Relaxed) != stamp.0 {
             return false;
         }
-        shard.insert(hash as u32, link);
+        shard.insert(hash as u32, &link);
         true
     }
 
@@ -117,8 +118,8 @@ impl SharedCache {
         // one waits here for the new entry; Release, so that they see the store behind it.
         self.stripe(hash).fetch_add(1, Release);
         match link {
-            Some(link) => shard.replace(hash as u32, link),
-            None => drop(shard.remove(hash as u32, key)),
+            Some(link) => shard.replace(hash as u32, &link),
+            None => shard.remove(hash as u32, key),
         }
     }
 
@@ -139,7 +140,7 @@ impl SharedCache {
     }
 
     /// The shard is chosen by bits of the stripe: all of a stripe's keys are under one lock.
-    fn shard(&self, hash: u64) -> &Lock<Shard<CachedLink>> {
+    fn shard(&self, hash: u64) -> &Lock<Shard> {
         &self.shards[stripe_of(hash) & (self.shards.len() - 1)].0
     }
 }
@@ -210,14 +211,14 @@ mod tests {
     #[test]
     fn stays_within_its_bytes_and_counts_what_it_evicts() {
         let cache = SharedCache::new(4 << 20);
-        for number in 0..50_000_u32 {
+        for number in 0..200_000_u32 {
             let key = number.to_string();
             let hash = cache.hash(key.as_bytes());
             assert!(cache.fill(hash, cache.stamp(hash), link(key.as_bytes(), 1)));
         }
         let stats = cache.stats();
         assert!(stats.bytes <= 4 << 20 && stats.bytes > 4 << 19, "{stats:?}");
-        assert_eq!(stats.entries as u64 + stats.evictions, 50_000);
+        assert_eq!(stats.entries as u64 + stats.evictions, 200_000);
     }
 
     #[test]

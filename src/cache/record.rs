@@ -1,0 +1,202 @@
+//! A link as the shared cache keeps it: bytes without pointers or padding, in this order:
+//!
+//! | bytes    | what                                                                                  |
+//! |----------|---------------------------------------------------------------------------------------|
+//! | 4        | the hash it is found by, little-endian                                                |
+//! | 1        | flags: present, has query links, dead; above them the code of the status, three bits  |
+//! | varint   | the length of the key                                                                 |
+//! | varint   | the length of the target                                                              |
+//! |          | the key, then the target                                                              |
+//! | varint   | the id                                                                                |
+//! | 0 or 2   | the status, little-endian, if it has no code of its own                               |
+//! | 0 to 3   | zeros up to a multiple of [`ALIGNMENT_BYTES`]                                         |
+//!
+//! Varints have seven bits a byte, the low ones first, and the top bit set on all bytes but the last.
+
+use super::entry::{CachedLink, Meta};
+
+/// Records begin at multiples of this.
+pub(super) const ALIGNMENT_BYTES: usize = 4;
+
+/// Set on a record that was removed or replaced, until its place is used again.
+const DEAD: u8 = 1 << 2;
+const LINK_FLAGS: u8 = DEAD - 1;
+const STATUS_SHIFT: u32 = 3;
+
+/// The statuses with a code, which is their place here. 0 is the status of an absent link.
+const STATUSES: [u16; 7] = [0, 301, 302, 303, 307, 308, 410];
+/// The code of all others.
+const STATUS_SPELLED_OUT: u8 = STATUSES.len() as u8;
+
+const FLAGS_AT: usize = 4;
+
+/// Bytes that begin with a record.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a>(pub(super) &'a [u8]);
+
+impl Record<'_> {
+    pub(super) fn hash(self) -> u32 {
+        u32::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
+    }
+
+    pub(super) fn is_dead(self) -> bool {
+        self.0[FLAGS_AT] & DEAD != 0
+    }
+
+    /// Whether it is the record of this key. Tells the hashes apart first: that is one comparison.
+    pub(super) fn is_of(self, hash: u32, key: &[u8]) -> bool {
+        self.hash() == hash && {
+            let (key_bytes, _, start) = self.lengths();
+            key_bytes == key.len() && self.0[start..start + key_bytes] == *key
+        }
+    }
+
+    /// How many bytes it takes, the zeros at the end included.
+    pub(super) fn len(self) -> usize {
+        let (key_bytes, target_bytes, start) = self.lengths();
+        let mut at = start + key_bytes + target_bytes;
+        get_varint(self.0, &mut at);
+        if self.status_code() == STATUS_SPELLED_OUT {
+            at += 2;
+        }
+        at.next_multiple_of(ALIGNMENT_BYTES)
+    }
+
+    /// A copy in the form the rest of the program uses.
+    pub(super) fn to_link(self) -> CachedLink {
+        let (key_bytes, target_bytes, start) = self.lengths();
+        let end = start + key_bytes + target_bytes;
+        let mut at = end;
+        let id = get_varint(self.0, &mut at);
+        let status = match STATUSES.get(usize::from(self.status_code())) {
+            Some(&status) => status,
+            None => u16::from_le_bytes([self.0[at], self.0[at + 1]]),
+        };
+        // It was a u16 when it was written.
+        let meta = Meta { id, status, key_bytes: key_bytes as u16, flags: self.0[FLAGS_AT] & LINK_FLAGS };
+        CachedLink::from_parts(meta, &self.0[start..end])
+    }
+
+    fn status_code(self) -> u8 {
+        self.0[FLAGS_AT] >> STATUS_SHIFT
+    }
+
+    /// The length of the key and of the target, and where the key begins.
+    fn lengths(self) -> (usize, usize, usize) {
+        let mut at = FLAGS_AT + 1;
+        let key_bytes = get_varint(self.0, &mut at) as usize;
+        let target_bytes = get_varint(self.0, &mut at) as usize;
+        (key_bytes, target_bytes, at)
+    }
+}
+
+/// Makes `out` the record of `link`.
+pub(super) fn encode(hash: u32, link: &CachedLink, out: &mut Vec<u8>) {
+    let (meta, key_and_target) = link.parts();
+    let key_bytes = usize::from(meta.key_bytes);
+    let code = STATUSES.iter().position(|&s| s == meta.status).map_or(STATUS_SPELLED_OUT, |code| code as u8);
+    out.clear();
+    out.extend_from_slice(&hash.to_le_bytes());
+    out.push(meta.flags | code << STATUS_SHIFT);
+    put_varint(key_bytes as u64, out);
+    put_varint((key_and_target.len() - key_bytes) as u64, out);
+    out.extend_from_slice(key_and_target);
+    put_varint(meta.id, out);
+    if code == STATUS_SPELLED_OUT {
+        out.extend_from_slice(&meta.status.to_le_bytes());
+    }
+    out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
+}
+
+/// How long the record of `link` is.
+pub(super) fn encoded_bytes(link: &CachedLink) -> usize {
+    let (meta, key_and_target) = link.parts();
+    let key_bytes = usize::from(meta.key_bytes);
+    let lengths = varint_bytes(key_bytes as u64) + varint_bytes((key_and_target.len() - key_bytes) as u64);
+    let status = if STATUSES.contains(&meta.status) { 0 } else { 2 };
+    let bytes = FLAGS_AT + 1 + lengths + key_and_target.len() + varint_bytes(meta.id) + status;
+    bytes.next_multiple_of(ALIGNMENT_BYTES)
+}
+
+/// Marks the record that `bytes` begin with as dead.
+pub(super) fn kill(bytes: &mut [u8]) {
+    bytes[FLAGS_AT] |= DEAD;
+}
+
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn get_varint(bytes: &[u8], at: &mut usize) -> u64 {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return value;
+        }
+        shift += 7;
+    }
+}
+
+fn varint_bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assert_kept(hash: u32, link: &CachedLink) {
+        let mut bytes = Vec::new();
+        encode(hash, link, &mut bytes);
+        assert_eq!(bytes.len(), encoded_bytes(link));
+        // Other records follow.
+        bytes.extend_from_slice(&[0xff; 16]);
+        let record = Record(&bytes);
+        assert_eq!((record.hash(), record.len(), record.is_dead()), (hash, encoded_bytes(link), false));
+        assert!(record.is_of(hash, link.key()));
+        assert!(!record.is_of(!hash, link.key()));
+        assert!(!record.is_of(hash, &[link.key(), b"x"].concat()));
+        let read = record.to_link();
+        assert_eq!(
+            (read.key(), read.link(), read.has_query_links()),
+            (link.key(), link.link(), link.has_query_links())
+        );
+        kill(&mut bytes);
+        assert!(Record(&bytes).is_dead());
+        assert_eq!(Record(&bytes).len(), encoded_bytes(link));
+    }
+
+    #[test]
+    fn links_of_every_kind_are_kept_exactly() {
+        for status in (0..=u16::MAX).step_by(7).chain(STATUSES).chain([u16::MAX]) {
+            assert_kept(1, &CachedLink::present(b"a.example/", 9, status, b"https://t.example/", status % 2 == 0));
+        }
+        assert_kept(0, &CachedLink::present(b"", 0, 410, b"", true));
+        assert_kept(7, &CachedLink::absent(b"a.example/none", false));
+        assert_kept(7, &CachedLink::absent(b"a.example/none", true));
+        let longest = [vec![b'k'; 65_535], vec![b't'; 100_000]];
+        assert_kept(u32::MAX, &CachedLink::present(&longest[0], u64::MAX, 301, &longest[1], true));
+    }
+
+    proptest! {
+        #[test]
+        fn links_are_kept_exactly(
+            hash in any::<u32>(),
+            id in any::<u64>(),
+            bits in 0_u32..64,
+            key in prop::collection::vec(any::<u8>(), 0..300),
+            target in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            assert_kept(hash, &CachedLink::present(&key, id >> bits, 302, &target, id % 2 == 0));
+        }
+    }
+}
