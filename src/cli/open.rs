@@ -32,8 +32,8 @@ fn report(recovery: &Recovery) {
     }
     if let Some(aside) = &recovery.set_aside {
         eprintln!(
-            "carom: WARNING: the store could not be used: {}. It was rebuilt from the log, and no link is lost. The \
-             old store is now {}; delete it when nobody wants to look into it.",
+            "carom: WARNING: the store could not be used: {}. It was rebuilt from the log. The old store is now {}; \
+             delete it when the links are as expected and nobody wants to look into it.",
             aside.reason,
             aside.path.display()
         );

@@ -61,6 +61,21 @@ pub enum OpenError {
     /// The store can't be read or written, and setting it aside did not help.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no log, and the store that could say what was in it can't be read.
+    #[error(
+        "there is no log in {}, and the store in {} can't be used: {reason}. Nothing was changed. Restore `log/` from \
+         a copy or backup, or, to begin without any links, move `store/` away.",
+        log.display(),
+        store.display()
+    )]
+    NothingUsable {
+        /// The log's directory.
+        log: PathBuf,
+        /// The store's.
+        store: PathBuf,
+        /// What is wrong with the store.
+        reason: String,
+    },
     /// A record passed its checksum and yet can't be applied.
     #[error("record {sequence} of the log can't be applied: {reason}. Was it written by a newer version of carom?")]
     Record {

@@ -41,11 +41,19 @@ pub(super) struct Recovered {
 /// Opens log and store and brings the store to the end of the log.
 pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result<Recovered, OpenError> {
     let path = config.data.join("store");
-    // The store first: it may show that the end of the log was durable, and then nothing is cut there.
+    // The store first: it is only ever written after the log was synced, so it may show that the end of the log
+    // was durable. Then nothing is cut there, and a log that ends before it has lost what was acknowledged.
     let opened = open_store(&path, config.store_cache_bytes);
+    let log_dir = config.data.join("log");
+    if let Err(reason) = &opened
+        && !Log::exists(&log_dir)?
+    {
+        // It can't be built again from a log that is not there.
+        return Err(OpenError::NothingUsable { log: log_dir, store: path, reason: reason.clone() });
+    }
     let known = opened.as_ref().ok().and_then(|(_, position)| position.as_ref());
     let known = known.map(|position| KnownDurable { log_id: position.log_id, sequence: reaches(position) });
-    let LogOpened { log, torn } = Log::open(&config.data.join("log"), known)?;
+    let LogOpened { log, torn } = Log::open(&log_dir, known)?;
     let mut report = Recovery { torn, ..Recovery::default() };
     let usable = match opened {
         Ok((store, position)) => {
@@ -97,14 +105,11 @@ fn reaches(position: &Position) -> u64 {
     position.sequence + u64::from(position.partial.is_some())
 }
 
-/// Why a store that stands at this position is of no use for this log, if it is not.
+/// Why a store that stands at this position is of no use for this log, if it is not. That the log does not end
+/// before this position was seen to when it was opened.
 fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, LogError> {
-    let last = log.next_sequence() - 1;
     if position.log_id != log.id() {
         return Ok(Some(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
-    }
-    if reaches(position) > last {
-        return Ok(Some(format!("it holds record {}, and the log ends with {last}", reaches(position))));
     }
     if log.replay(position.sequence + 1)?.chain() != position.chain {
         return Ok(Some(format!("up to record {} it holds another history than the log", position.sequence)));

@@ -36,7 +36,7 @@ pub struct LogOpened {
 }
 
 /// That the log was durable up to a record, from whoever applied it. If that record can't be read any more, it
-/// is damaged: no write of it was cut short.
+/// is damaged or lost: no write of it was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownDurable {
     /// Of which log.
@@ -63,7 +63,8 @@ impl Log {
     /// nothing that is `known` to have been durable.
     ///
     /// # Errors
-    /// If the directory can't be read or written, or the newest segment is damaged. Then nothing was changed.
+    /// If the directory can't be read or written, the newest segment is damaged, or the log, or what there is of
+    /// one, ends before what is `known` to have been durable. Then nothing was changed.
     pub fn open(dir: &Path, known: Option<KnownDurable>) -> Result<LogOpened, LogError> {
         Self::open_with(dir, known, SEGMENT_BYTES)
     }
@@ -74,17 +75,36 @@ impl Log {
         known: Option<KnownDurable>,
         segment_bytes: u64,
     ) -> Result<LogOpened, LogError> {
-        std::fs::create_dir_all(dir).map_err(LogError::io("creating", dir))?;
-        if let Some(parent) = dir.parent() {
-            segment::sync_dir(parent)?;
+        match (Self::newest_segment(dir)?, known) {
+            (Some(path), known) => Self::open_segment(dir, path, known, segment_bytes),
+            // A log that is begun here would make an end of all that was in the one that is gone.
+            (None, Some(known)) if known.sequence > 0 => {
+                Err(LogError::Lost { path: dir.to_owned(), last: 0, known: known.sequence })
+            }
+            (None, _) => Self::begin(dir, segment_bytes),
         }
-        match segment::list(dir)?.pop() {
-            Some((_, path)) => Self::open_segment(dir, path, known, segment_bytes),
-            None => Self::begin(dir, segment_bytes),
+    }
+
+    /// Whether there is a log in `dir`, in whatever condition.
+    ///
+    /// # Errors
+    /// If the directory can't be read.
+    pub fn exists(dir: &Path) -> Result<bool, LogError> {
+        Ok(Self::newest_segment(dir)?.is_some())
+    }
+
+    fn newest_segment(dir: &Path) -> Result<Option<PathBuf>, LogError> {
+        match dir.try_exists().map_err(LogError::io("reading the directory", dir))? {
+            true => Ok(segment::list(dir)?.pop().map(|(_, path)| path)),
+            false => Ok(None),
         }
     }
 
     fn begin(dir: &Path, segment_bytes: u64) -> Result<LogOpened, LogError> {
+        std::fs::create_dir_all(dir).map_err(LogError::io("creating", dir))?;
+        if let Some(parent) = dir.parent() {
+            segment::sync_dir(parent)?;
+        }
         let log_id = LogId::random();
         let header = SegmentHeader { log_id, epoch: 1, first_sequence: 1, chain: ChainHash::genesis(log_id) };
         let (file, path) = segment::create(dir, &header, segment_bytes)?;
@@ -112,13 +132,21 @@ impl Log {
             unproven = offsets.get(proven).copied().unwrap_or(cursor.offset).max(unproven);
         }
         let end = segment::check_end(&mut reader, &cursor)?;
-        if let (End::Torn(reason), Some(known)) = (end, known)
+        if let Some(known) = known
             && known.log_id == header.log_id
             && known.sequence >= cursor.next_sequence
         {
-            // Before anything is cut (I8).
-            let reason = format!("{reason}; the store shows that record {} was durable", cursor.next_sequence);
-            return Err(LogError::damaged(&path, cursor.offset as u64, reason));
+            // Before anything is cut or added (I8).
+            return Err(match end {
+                End::Torn(reason) => {
+                    let reason = format!("{reason}; the store shows that record {} was durable", cursor.next_sequence);
+                    LogError::damaged(&path, cursor.offset as u64, reason)
+                }
+                // Whole segments are gone, or zeros stand where records stood.
+                End::Clean => {
+                    LogError::Lost { path: dir.to_owned(), last: cursor.next_sequence - 1, known: known.sequence }
+                }
+            });
         }
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(LogError::io("opening", &path))?;
         let offset = cursor.offset as u64;

@@ -57,6 +57,21 @@ pub enum LogError {
         /// Which version, and which one is read.
         reason: String,
     },
+    /// Records that were durable are gone (I1, I8): the log ends before them.
+    #[error(
+        "the log in {} ends with record {last}, but the store has applied it up to record {known}: records that \
+         were acknowledged are missing. Nothing was changed. Restore `log/` from a copy or backup, or, to go on \
+         without these changes, move `store/` away.",
+        path.display()
+    )]
+    Lost {
+        /// The log's directory.
+        path: PathBuf,
+        /// Its last record; 0 if it has none.
+        last: u64,
+        /// The last record that is known to have been durable.
+        known: u64,
+    },
     /// A sync failed before; nothing is written any more (I9).
     #[error("the log is closed for writing, since a sync of it failed; restart after the disk has been seen to")]
     Poisoned,

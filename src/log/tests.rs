@@ -290,6 +290,40 @@ fn the_last_record_is_not_cut_off_if_it_is_known_to_have_been_durable() {
 }
 
 #[test]
+fn a_log_that_ends_before_what_is_known_to_have_been_durable_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path()).unwrap().log;
+    append_synced(&mut log, 30);
+    let known = KnownDurable { log_id: log.id(), sequence: 30 };
+    drop(log);
+    let newest = segments(dir.path()).pop().unwrap();
+    let first = segment::list(dir.path()).unwrap().pop().unwrap().0;
+    let bytes = std::fs::read(&newest).unwrap();
+    // The last record reads as zeros; the newest segment is gone; all segments are.
+    let bounds = bounds(&bytes);
+    let mut zeroed = bytes.clone();
+    zeroed[bounds[bounds.len() - 2]..].fill(0);
+    std::fs::write(&newest, &zeroed).unwrap();
+    let assert_lost = |ends_with| match Log::open_with(dir.path(), Some(known), SEGMENT) {
+        Err(LogError::Lost { last, known: 30, .. }) => assert_eq!(last, ends_with),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it was opened"),
+    };
+    assert_lost(29);
+    assert!(std::fs::read(&newest).unwrap() == zeroed);
+    std::fs::remove_file(&newest).unwrap();
+    assert_lost(first - 1);
+    // What another log had durable says nothing.
+    let other = KnownDurable { log_id: LogId([0; 16]), ..known };
+    assert_eq!(Log::open_with(dir.path(), Some(other), SEGMENT).unwrap().log.next_sequence(), first);
+    segments(dir.path()).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    assert_lost(0);
+    assert!(segments(dir.path()).is_empty());
+    let nothing = KnownDurable { sequence: 0, ..known };
+    assert_eq!(Log::open_with(dir.path(), Some(nothing), SEGMENT).unwrap().log.next_sequence(), 1);
+}
+
+#[test]
 fn a_whole_record_that_does_not_continue_the_log_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).unwrap().log;
