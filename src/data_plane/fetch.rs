@@ -107,7 +107,7 @@ impl Mailbox {
 }
 
 impl ReadReply for Mailbox {
-    fn deliver(&self, token: u64, _miss: Miss, result: Result<CachedLink, StoreError>) {
+    fn deliver(&self, token: u64, result: Result<CachedLink, StoreError>) {
         self.answers.lock().push(Fetched { token, result });
         self.wake();
     }

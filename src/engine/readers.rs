@@ -1,5 +1,6 @@
 //! Threads that read the store for those that must not wait: sled blocks, a worker must not.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -14,7 +15,7 @@ use crate::store::StoreError;
 /// Where the answer to a miss goes. Called on a reader thread.
 pub trait ReadReply: Send + Sync {
     /// Takes the entry that the store has, or why it can't be had.
-    fn deliver(&self, token: u64, miss: Miss, result: Result<CachedLink, StoreError>);
+    fn deliver(&self, token: u64, result: Result<CachedLink, StoreError>);
 }
 
 struct Read {
@@ -55,14 +56,25 @@ impl ReaderPool {
 
 fn run(engine: &Engine, reads: &Receiver<Read>) {
     for Read { miss, token, reply } in reads {
-        let result =
-            read::stored_entry(engine.store.as_ref(), &miss.key).map(|entry| read::cached_link(&miss.key, &entry));
-        if let Ok(link) = &result {
-            // Dropped there if the link was changed since the miss (I5).
-            engine.shared.fill(miss.hash, miss.stamp, link.clone());
-        }
-        reply.deliver(token, miss, result);
+        // sled does not always answer damaged pages with an error. Whoever waits must have an answer all the same, and
+        // so must those who come after.
+        let result = catch_unwind(AssertUnwindSafe(|| read_and_fill(engine, &miss))).unwrap_or_else(|_| {
+            let key = String::from_utf8_lossy(&miss.key);
+            let reason = format!(
+                "reading `{key}` led to a panic, so its contents are most likely damaged. Stop carom, move the \
+                 directory `store` away and start again: it is rebuilt from the log"
+            );
+            Err(StoreError::Backend(reason))
+        });
+        reply.deliver(token, result);
     }
+}
+
+fn read_and_fill(engine: &Engine, miss: &Miss) -> Result<CachedLink, StoreError> {
+    let link = read::cached_link(&miss.key, &read::stored_entry(engine.store.as_ref(), &miss.key)?);
+    // Dropped there if the link was changed since the miss (I5).
+    engine.shared.fill(miss.hash, miss.stamp, link.clone());
+    Ok(link)
 }
 
 impl Drop for ReaderPool {

@@ -10,14 +10,14 @@ use crate::cache::CachedLink;
 use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
 use crate::link::RequestKey;
 
-type Answered = (Miss, Result<CachedLink, StoreError>);
+type Answered = Result<CachedLink, StoreError>;
 
 struct Answers(Sender<Answered>);
 
 impl ReadReply for Answers {
-    fn deliver(&self, _token: u64, miss: Miss, result: Result<CachedLink, StoreError>) {
+    fn deliver(&self, _token: u64, result: Result<CachedLink, StoreError>) {
         // The worker may have gone.
-        let _ = self.0.send((miss, result));
+        let _ = self.0.send(result);
     }
 }
 
@@ -50,9 +50,8 @@ impl<'a> Worker<'a> {
                 Ok(Resolved::NotFound) => break None,
                 Err(miss) => {
                     let reply = Arc::clone(&self.reply) as Arc<dyn ReadReply>;
-                    self.pool.read(miss, 0, reply).expect("one read at a time");
-                    let (miss, result) = self.answers.recv().unwrap();
-                    let link = result.unwrap();
+                    self.pool.read(miss.clone(), 0, reply).expect("one read at a time");
+                    let link = self.answers.recv().unwrap().unwrap();
                     self.path.remember(&miss, link.clone());
                     fetched.push(link);
                 }
@@ -207,5 +206,63 @@ fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
         applier.flush().unwrap();
         let cached = shared.get(shared.hash(PEEKED), PEEKED).unwrap();
         assert_eq!(cached.link().unwrap().target, format!("https://to.example/{version}").as_bytes());
+    }
+}
+
+/// A store that panics at one key, as sled may at damaged pages.
+#[derive(Default)]
+struct Panicking {
+    inner: MemoryStore,
+}
+
+impl Store for Panicking {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        assert!(key != b"*/panic", "a damaged page");
+        self.inner.get(key)
+    }
+
+    fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError> {
+        self.inner.apply(writes, position)
+    }
+
+    fn position(&self) -> Result<Option<Position>, StoreError> {
+        self.inner.position()
+    }
+
+    fn scan(&self, visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(visit)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+}
+
+#[test]
+fn a_read_that_panics_is_answered_and_so_is_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine {
+        shared: Arc::new(SharedCache::new(1 << 20)),
+        store: Arc::new(Panicking::default()),
+        requests: crate::engine::writer::requests().0,
+        _lock: Arc::new(crate::engine::lock::DirectoryLock::take(dir.path()).unwrap()),
+    });
+    let pool = engine.reader_pool(1).unwrap();
+    let (sender, answers) = crossbeam_channel::unbounded();
+    let reply: Arc<dyn ReadReply> = Arc::new(Answers(sender));
+    let read = |key: &[u8]| {
+        let hash = engine.shared.hash(key);
+        let miss = Miss { key: key.into(), hash, stamp: engine.shared.stamp(hash) };
+        assert!(pool.read(miss, 0, Arc::clone(&reply)).is_ok());
+        answers.recv_timeout(Duration::from_secs(20)).expect("no answer")
+    };
+    for _ in 0..2 {
+        match read(b"*/panic") {
+            Err(StoreError::Backend(reason)) => {
+                assert!(reason.contains("reading `*/panic` led to a panic"), "{reason}")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(read(b"*/other").unwrap().link().is_none());
     }
 }
