@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::log::hint;
+
 /// Why the data directory can't be held.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -19,7 +21,7 @@ pub enum LockError {
         holder: String,
     },
     /// The operating system refused.
-    #[error("the data directory {} can't be used: {source}", path.display())]
+    #[error("the data directory {} can't be used: {source}{}", path.display(), hint(source))]
     Io {
         /// The directory.
         path: PathBuf,

@@ -6,6 +6,7 @@
 //! - [`Log`]: the directory: append, sync, rotate. [`Replay`]: read it again.
 
 mod directory;
+mod hint;
 pub mod record;
 mod replay;
 pub mod segment;
@@ -15,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use directory::{KnownDurable, Log, LogOpened, TornTail};
+pub(crate) use hint::hint;
 pub use record::{ChainHash, LogId, OperationId, Record};
 pub use replay::{Location, Replay};
 
@@ -22,7 +24,7 @@ pub use replay::{Location, Replay};
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The operating system refused.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {}: {source}{}", path.display(), hint(source))]
     Io {
         /// What was tried.
         action: &'static str,

@@ -57,7 +57,8 @@ impl fmt::Debug for LogId {
     }
 }
 
-/// Names an operation, so that it can be sent again safely.
+/// Names an operation, for whoever looks into the log. Nothing remembers it yet: a change that is sent again under
+/// the same name is made again, so give it a precondition if that must not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationId(pub [u8; 16]);
 
