@@ -34,7 +34,7 @@ pub use writer::SubmitError;
 
 use crate::cache::SharedCache;
 use crate::link::{Command, Link, Outcome, StoredEntry};
-use crate::log::{LogError, OperationId};
+use crate::log::{LogError, OperationId, hint};
 use crate::store::{Store, StoreError};
 use writer::{Request, Requests};
 
@@ -58,7 +58,19 @@ pub enum OpenError {
     /// The log can't be read, or is damaged.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The store can't be read or written, and setting it aside did not help.
+    /// The store can't be opened, for a reason that does not lie in its contents. It was left as it is.
+    #[error(
+        "{} can't be opened: {error}. It was left as it is. Start again when the cause has been removed; or move it \
+         away, and it is built again from the log",
+        path.display()
+    )]
+    StoreNotOpened {
+        /// Where it lies.
+        path: PathBuf,
+        /// Why not.
+        error: StoreError,
+    },
+    /// The store can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no log, and the store that could say what was in it can't be read.
@@ -85,7 +97,7 @@ pub enum OpenError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("{0}: {1}")]
+    #[error("{0}: {1}{way_out}", way_out = hint(.1))]
     Io(String, std::io::Error),
 }
 

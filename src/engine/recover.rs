@@ -43,7 +43,7 @@ pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result
     let path = config.data.join("store");
     // The store first: it is only ever written after the log was synced, so it may show that the end of the log
     // was durable. Then nothing is cut there, and a log that ends before it has lost what was acknowledged.
-    let opened = open_store(&path, config.store_cache_bytes);
+    let opened = open_store(&path, config.store_cache_bytes)?;
     let log_dir = config.data.join("log");
     if let Err(reason) = &opened
         && !Log::exists(&log_dir)?
@@ -86,8 +86,12 @@ pub(super) fn beginning(log: &Log) -> Position {
 
 type Opened = (Arc<dyn Store>, Option<Position>);
 
-/// Opens the store and reads how far it is. If it can't be had, says why.
-fn open_store(path: &Path, cache_bytes: u64) -> Result<Opened, String> {
+/// Opens the store and reads how far it is. If its contents are of no use, says why.
+///
+/// # Errors
+/// If the operating system refuses, or sled does for a reason that is not in the files: then the store may well be
+/// intact, and building another would be refused alike.
+fn open_store(path: &Path, cache_bytes: u64) -> Result<Result<Opened, String>, OpenError> {
     let open = || {
         let store: Arc<dyn Store> = Arc::new(SledStore::open(path, cache_bytes)?);
         let position = store.position()?;
@@ -95,8 +99,10 @@ fn open_store(path: &Path, cache_bytes: u64) -> Result<Opened, String> {
     };
     // sled does not always answer damaged files with an error.
     match std::panic::catch_unwind(open) {
-        Ok(opened) => opened.map_err(|error: StoreError| error.to_string()),
-        Err(_) => Err("opening it led to a panic".to_owned()),
+        Ok(Ok(opened)) => Ok(Ok(opened)),
+        Ok(Err(error @ (StoreError::Corrupt(_) | StoreError::Damaged { .. }))) => Ok(Err(error.to_string())),
+        Ok(Err(error)) => Err(OpenError::StoreNotOpened { path: path.to_owned(), error }),
+        Err(_) => Ok(Err("opening it led to a panic".to_owned())),
     }
 }
 
@@ -120,8 +126,10 @@ fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, Lo
 /// Moves a store out of the way, under a name that says when.
 fn set_aside(path: &Path, reason: String) -> Result<SetAside, OpenError> {
     let aside = path.with_file_name(format!("store.unusable-{}", clock::unix_time_ms()));
-    std::fs::rename(path, &aside)
-        .map_err(|error| OpenError::Io(format!("renaming {} to {}", path.display(), aside.display()), error))?;
+    std::fs::rename(path, &aside).map_err(|error| {
+        let (from, to) = (path.display(), aside.display());
+        OpenError::Io(format!("the store can't be used ({reason}), and renaming {from} to {to} failed"), error)
+    })?;
     Ok(SetAside { path: aside, reason })
 }
 

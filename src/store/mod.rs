@@ -9,6 +9,7 @@ mod sled;
 
 use std::ops::ControlFlow;
 
+use crate::log::hint;
 pub use memory::MemoryStore;
 pub use position::{Applied, Position};
 pub use sled::SledStore;
@@ -28,6 +29,12 @@ pub enum StoreError {
     /// The store's own error.
     #[error("the store: {0}")]
     Backend(String),
+    /// The operating system refused. The store may well be intact.
+    #[error("the store: {0}{way_out}", way_out = hint(.0))]
+    Io(std::io::Error),
+    /// What lies there is not what the store wrote (I8).
+    #[error("the store: {0}")]
+    Corrupt(String),
     /// A value is not as it was written (I8).
     #[error(
         "the store's entry of `{key}` is damaged: {error}. \

@@ -1,6 +1,9 @@
 //! The store on sled 0.34.
 
+use std::io;
 use std::path::Path;
+
+use rustix::io::Errno;
 
 use super::{Position, Store, StoreError, Visit, WRITES_PER_APPLY, Write};
 
@@ -26,7 +29,7 @@ impl SledStore {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).use_compression(false);
-        Ok(SledStore { db: config.open().map_err(backend)? })
+        Ok(SledStore { db: config.open().map_err(store_error)? })
     }
 }
 
@@ -37,15 +40,37 @@ fn remove_unfinished_snapshots(dir: &Path) -> Result<(), StoreError> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
-            std::fs::remove_file(entry.path())
-                .map_err(|error| StoreError::Backend(format!("removing {}: {error}", entry.path().display())))?;
+            std::fs::remove_file(entry.path()).map_err(StoreError::Io)?;
         }
     }
     Ok(())
 }
 
-fn backend(error: sled::Error) -> StoreError {
-    StoreError::Backend(error.to_string())
+fn store_error(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) if is_about_contents(&error) => StoreError::Corrupt(error.to_string()),
+        sled::Error::Io(error) => StoreError::Io(error),
+        // Also a setting or a version that its files do not have: carom never had another.
+        error @ (sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::CollectionNotFound(_)) => {
+            StoreError::Corrupt(error.to_string())
+        }
+        error => StoreError::Backend(error.to_string()),
+    }
+}
+
+/// Whether an I/O error says that the files hold, or are, something else than sled wrote; no free space and no
+/// permission would change that. sled makes errors of its own for what it finds in its files, without a number of the
+/// operating system; but also for a lock that another process holds.
+fn is_about_contents(error: &io::Error) -> bool {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        // A file where a directory should be, or the other way round.
+        Some(errno) => matches!(errno, Errno::NOTDIR | Errno::ISDIR | Errno::EXIST),
+        None => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => true,
+            io::ErrorKind::Other => !error.to_string().contains("could not acquire lock"),
+            _ => false,
+        },
+    }
 }
 
 fn entry_key(key: &[u8]) -> Vec<u8> {
@@ -57,7 +82,7 @@ fn entry_key(key: &[u8]) -> Vec<u8> {
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(entry_key(key)).map_err(backend)?.map(|value| value.to_vec()))
+        Ok(self.db.get(entry_key(key)).map_err(store_error)?.map(|value| value.to_vec()))
     }
 
     fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError> {
@@ -70,16 +95,16 @@ impl Store for SledStore {
             }
         }
         batch.insert(POSITION, position.encode());
-        self.db.apply_batch(batch).map_err(backend)
+        self.db.apply_batch(batch).map_err(store_error)
     }
 
     fn position(&self) -> Result<Option<Position>, StoreError> {
-        self.db.get(POSITION).map_err(backend)?.map(|bytes| Position::decode(&bytes)).transpose()
+        self.db.get(POSITION).map_err(store_error)?.map(|bytes| Position::decode(&bytes)).transpose()
     }
 
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         for entry in self.db.scan_prefix([ENTRY]) {
-            let (key, value) = entry.map_err(backend)?;
+            let (key, value) = entry.map_err(store_error)?;
             if visit(&key[1..], &value).is_break() {
                 break;
             }
@@ -88,7 +113,7 @@ impl Store for SledStore {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush().map(|_| ()).map_err(backend)
+        self.db.flush().map(|_| ()).map_err(store_error)
     }
 }
 
@@ -159,5 +184,27 @@ mod tests {
         std::fs::write(dir.path().join("snap.0000000000000001.generating"), b"half").unwrap();
         SledStore::open(dir.path(), 1 << 20).unwrap();
         assert!(!dir.path().join("snap.0000000000000001.generating").exists());
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_from_damage() {
+        let of = |error: io::Error| store_error(sled::Error::Io(error));
+        for errno in [Errno::NOSPC, Errno::MFILE, Errno::NFILE, Errno::ACCESS, Errno::NOMEM, Errno::IO, Errno::ROFS] {
+            assert!(matches!(of(errno.into()), StoreError::Io(_)), "{errno}");
+        }
+        let locked = io::Error::other("could not acquire lock on \"store\": WouldBlock");
+        assert!(matches!(of(locked), StoreError::Io(_)));
+        assert!(matches!(of(Errno::NOTDIR.into()), StoreError::Corrupt(_)));
+        assert!(matches!(of(io::Error::other("encountered torn segment")), StoreError::Corrupt(_)));
+        assert!(matches!(of(io::ErrorKind::UnexpectedEof.into()), StoreError::Corrupt(_)));
+        assert!(matches!(store_error(sled::Error::Unsupported(String::new())), StoreError::Corrupt(_)));
+        assert!(matches!(store_error(sled::Error::ReportableBug(String::new())), StoreError::Backend(_)));
+    }
+
+    #[test]
+    fn a_store_that_is_open_already_is_not_taken_for_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let _open = SledStore::open(dir.path(), 1 << 20).unwrap();
+        assert!(matches!(SledStore::open(dir.path(), 1 << 20), Err(StoreError::Io(_))));
     }
 }

@@ -267,3 +267,20 @@ fn damage_to_a_record_that_the_store_holds_is_not_taken_for_a_torn_write() {
         assert!(std::fs::read(&path).unwrap() == bytes, "the damaged file was changed");
     }
 }
+
+/// What the system refuses has nothing to do with what is in the store.
+#[test]
+fn a_store_that_can_not_be_opened_just_now_is_left_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let digest = filled(dir.path());
+    let held = SledStore::open(&dir.path().join("store"), 1 << 20).unwrap();
+    for _ in 0..2 {
+        match OwnedEngine::open(&config(dir.path())) {
+            Err(error @ OpenError::StoreNotOpened { .. }) => assert!(error.to_string().contains("was left as it is")),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("it was opened"),
+        }
+    }
+    drop(held);
+    assert_eq!(assert_opens(dir.path(), digest, None).applied_records, 0);
+}
