@@ -7,6 +7,7 @@ use super::command::{Action, Command, Payload, Precondition, SetId};
 use super::destination::{Destination, Link, LinkId, Status};
 use super::key::LinkKey;
 use super::target::Target;
+use crate::limits::BATCH_COMMANDS;
 
 /// Bytes that passed their checksum and yet say nothing that this version understands.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +178,10 @@ impl TryFrom<CommandMessage> for Command {
             },
             precondition: match message.precondition {
                 None => Precondition::None,
-                Some(PreconditionMessage::Absent(_)) => Precondition::Absent,
+                Some(PreconditionMessage::Absent(true)) => Precondition::Absent,
+                Some(PreconditionMessage::Absent(false)) => {
+                    return Err(DecodeError::Invalid("absent", "false".to_owned()));
+                }
                 Some(PreconditionMessage::Version(version)) => Precondition::Version(version),
             },
         })
@@ -189,6 +193,10 @@ fn commands_to_message(commands: &[Command], set: u64) -> CommandsMessage {
 }
 
 fn commands_from_message(message: CommandsMessage) -> Result<Vec<Command>, DecodeError> {
+    // Ids of links are made of a record's sequence and the place in it, which has room for so many.
+    if message.commands.len() > BATCH_COMMANDS {
+        return Err(DecodeError::Invalid("commands", format!("{} of them", message.commands.len())));
+    }
     message.commands.into_iter().map(Command::try_from).collect()
 }
 
@@ -359,6 +367,33 @@ mod tests {
             let _ = decode_payload(&bytes);
             let _ = StoredEntry::decode(b"a/b", &bytes);
         }
+    }
+
+    #[test]
+    fn more_commands_than_a_record_takes_are_refused() {
+        let command =
+            Command { key: LinkKey::parse("/a").unwrap(), action: Action::Delete, precondition: Precondition::None };
+        let payloads = |count| {
+            let commands = vec![command.clone(); count];
+            [Payload::Batch(commands.clone()), Payload::SetPart(SetId(7), commands)]
+        };
+        for payload in payloads(BATCH_COMMANDS) {
+            assert!(decode_payload(&encode_payload(&payload)).is_ok());
+        }
+        for payload in payloads(BATCH_COMMANDS + 1) {
+            assert!(matches!(decode_payload(&encode_payload(&payload)), Err(DecodeError::Invalid("commands", _))));
+        }
+    }
+
+    #[test]
+    fn a_precondition_that_is_false_is_refused() {
+        let command = |absent| CommandMessage {
+            key: "*/a".to_owned(),
+            action: Some(ActionMessage::Delete(true)),
+            precondition: Some(PreconditionMessage::Absent(absent)),
+        };
+        assert_eq!(Command::try_from(command(true)).unwrap().precondition, Precondition::Absent);
+        assert!(matches!(Command::try_from(command(false)), Err(DecodeError::Invalid("absent", _))));
     }
 
     #[test]
