@@ -243,9 +243,11 @@ impl Applier {
 
     /// Brings what is applied to the store and to the caches.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
+        if self.chunk.is_empty() { Ok(()) } else { self.flush_with_position() }
+    }
+
+    /// The same, and the position also if nothing else is new: records that change nothing need not be read again.
+    pub(super) fn flush_with_position(&mut self) -> Result<(), StoreError> {
         self.position.open_sets = self.sets.keys().copied().collect();
         let writes: Vec<Write> = self
             .chunk

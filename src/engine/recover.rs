@@ -156,7 +156,9 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
         records += 1;
     }
     applier.drop_all_sets();
-    applier.flush()?;
+    if records > 0 {
+        applier.flush_with_position()?;
+    }
     Ok(records)
 }
 

@@ -63,6 +63,24 @@ fn a_set_without_commit_never_was() {
 }
 
 #[test]
+fn a_set_that_was_dropped_is_read_again_at_one_start_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    submit(owned.engine(), vec![put("/a", 1)]).unwrap();
+    let mut set = owned.engine().begin_set().unwrap();
+    (0..2_500).for_each(|index| set.add(key(&format!("/{index}")), to(index)).unwrap());
+    drop(set);
+    owned.close().unwrap();
+    // The begin and two parts.
+    for records in [3, 0, 0] {
+        let (owned, recovery) = open(dir.path());
+        assert_eq!(recovery.applied_records, records);
+        assert_eq!(owned.engine().digest().unwrap().entries, 1);
+        owned.close().unwrap();
+    }
+}
+
+#[test]
 fn no_more_sets_are_open_than_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let (owned, _) = open(dir.path());
