@@ -101,6 +101,19 @@ pub enum OpenError {
     Io(String, std::io::Error),
 }
 
+/// What went wrong while an engine was closed. What was acknowledged is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The writer thread panicked; it printed why.
+    #[error(
+        "the writer thread panicked. Changes that were acknowledged are in the log, and are applied at the next start"
+    )]
+    WriterPanicked,
+    /// The store can't be flushed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// What the threads of a process share: the caches, the store, and the way to the writer.
 pub struct Engine {
     shared: Arc<SharedCache>,
@@ -148,12 +161,15 @@ impl OwnedEngine {
     /// nothing to apply again. Changes that are submitted later are refused.
     ///
     /// # Errors
-    /// If the store can't be flushed. Nothing is lost: the log has it.
-    pub fn close(self) -> Result<(), StoreError> {
+    /// If the writer panicked, or the store can't be flushed. What was acknowledged is not lost: the log has it.
+    pub fn close(self) -> Result<(), CloseError> {
         // The writer has gone already if this fails.
         let _ = self.engine.requests.send(Request::Stop);
-        self.writer.join().expect("the writer thread panicked");
-        self.engine.store.flush()
+        let ended = self.writer.join();
+        // Also after a panic: what was applied before it was acknowledged.
+        let flushed = self.engine.store.flush();
+        ended.map_err(|_| CloseError::WriterPanicked)?;
+        Ok(flushed?)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -364,8 +365,10 @@ impl Writer {
     /// Accepts nothing any more: what log or store hold now is not certain (I9).
     fn close(&mut self, failure: &Failure) -> SubmitError {
         let reason = self.closed.get_or_insert_with(|| {
-            eprintln!("carom: no change is accepted any more; redirects go on: {}", failure.reason());
-            failure.reason()
+            let reason = failure.reason();
+            // Where stderr is closed, `eprintln!` would panic.
+            let _ = writeln!(std::io::stderr(), "carom: no change is accepted any more; redirects go on: {reason}");
+            reason
         });
         SubmitError::Closed { reason: reason.clone() }
     }

@@ -142,3 +142,18 @@ fn whoever_submits_while_the_engine_is_closed_gets_an_answer() {
     drop(engine);
     open(dir.path());
 }
+
+#[test]
+fn a_writer_that_panicked_is_an_error_when_the_engine_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    submit(owned.engine(), vec![put("/a", 1)]).unwrap();
+    let OwnedEngine { engine, writer } = owned;
+    engine.requests.send(Request::Stop).unwrap();
+    writer.join().unwrap();
+    let writer = std::thread::spawn(|| panic!("the writer's, for a test"));
+    let closed = OwnedEngine { engine, writer }.close();
+    assert!(matches!(closed, Err(crate::engine::CloseError::WriterPanicked)), "{closed:?}");
+    let (owned, _) = open(dir.path());
+    assert_eq!(owned.engine().digest().unwrap().entries, 1);
+}
