@@ -75,3 +75,8 @@ pub const BACKLOG: i32 = 4_096;
 /// Longest record of a file that is imported, in bytes. Key and target are far below it: what is longer is most
 /// often the rest of a file behind a quote that was never closed.
 pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;
+
+/// Most parts of one set that wait for the writer; whoever writes the set waits before the next one. A part is as
+/// large as a record ([`RECORD_PAYLOAD_BYTES`]), so [`WRITER_QUEUE`] alone would let half a gigabyte gather in front
+/// of a slow disk.
+pub const SET_PARTS_WAITING: usize = 8;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_channel::{Receiver, Sender};
+
 use super::writer::{Request, Requests, SubmitError};
-use crate::limits::{BATCH_COMMANDS, RECORD_PAYLOAD_BYTES};
+use crate::limits::{BATCH_COMMANDS, RECORD_PAYLOAD_BYTES, SET_PARTS_WAITING};
 use crate::link::{Action, Command, LinkKey, Outcome, Precondition, SetId};
 
 /// What became of a set, in commands.
@@ -44,8 +46,40 @@ pub struct SetWriter {
     set: SetId,
     part: Vec<Command>,
     part_bytes: usize,
+    places: Places,
     applied: Arc<AtomicU64>,
     committed: bool,
+}
+
+/// The places for parts that wait for the writer: [`SET_PARTS_WAITING`] (I6).
+struct Places {
+    take: Sender<()>,
+    give_back: Receiver<()>,
+}
+
+/// The place of one part, given back when the part is no longer held.
+pub(super) struct Place {
+    give_back: Receiver<()>,
+}
+
+impl Places {
+    fn new() -> Self {
+        let (take, give_back) = crossbeam_channel::bounded(SET_PARTS_WAITING);
+        Places { take, give_back }
+    }
+
+    /// Waits for a place.
+    fn take(&self, requests: &Requests) -> Result<Place, SubmitError> {
+        requests.send_or_ended(&self.take)?;
+        Ok(Place { give_back: self.give_back.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // There is one message for each place that is taken.
+        let _ = self.give_back.try_recv();
+    }
 }
 
 /// What a command takes in a record beyond its key and target, at most: tags, lengths and the status.
@@ -59,12 +93,13 @@ impl SetWriter {
             set,
             part: Vec::new(),
             part_bytes: 0,
+            places: Places::new(),
             applied: Arc::new(AtomicU64::new(0)),
             committed: false,
         })
     }
 
-    /// Adds a change.
+    /// Adds a change. Waits while [`SET_PARTS_WAITING`] parts of the set lie before the writer.
     ///
     /// # Errors
     /// If the writer has ended. Other errors come with [`commit`](Self::commit).
@@ -85,7 +120,8 @@ impl SetWriter {
     fn send_part(&mut self) -> Result<(), SubmitError> {
         let commands = std::mem::take(&mut self.part);
         self.part_bytes = 0;
-        self.requests.send(Request::SetPart { set: self.set, commands })
+        let place = self.places.take(&self.requests)?;
+        self.requests.send(Request::SetPart { set: self.set, commands, place })
     }
 
     /// How many commands of the set have been applied; it rises during [`commit`](Self::commit).

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::applier::{Accepted, Applier, Staged};
-use super::set::{SetSummary, count_applied};
+use super::set::{Place, SetSummary, count_applied};
 use crate::clock;
 use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
 use crate::link::{Command, Outcome, Payload, Refusal, SetId, decode_payload, encode_payload};
@@ -81,6 +81,14 @@ pub(super) struct RequestQueue {
     _alive: Sender<Infallible>,
 }
 
+#[cfg(test)]
+impl RequestQueue {
+    /// Takes the next request, as the writer does.
+    pub(super) fn next(&self) -> Request {
+        self.queue.recv().expect("somebody holds the other end")
+    }
+}
+
 /// A queue for [`WRITER_QUEUE`] requests.
 pub(super) fn requests() -> (Requests, RequestQueue) {
     let (sender, receiver) = crossbeam_channel::bounded(WRITER_QUEUE);
@@ -92,6 +100,14 @@ impl Requests {
     /// Hands a request to the writer, and does not wait for it.
     pub(super) fn send(&self, request: Request) -> Result<(), SubmitError> {
         self.queue.send(request).map_err(|_| SubmitError::ended())
+    }
+
+    /// Waits until a channel takes a message, or the writer has ended.
+    pub(super) fn send_or_ended(&self, channel: &Sender<()>) -> Result<(), SubmitError> {
+        crossbeam_channel::select! {
+            send(channel, ()) -> sent => sent.map_err(|_| SubmitError::ended()),
+            recv(self.ended) -> _ => Err(SubmitError::ended()),
+        }
     }
 
     /// Hands a request to the writer and waits for the answer.
@@ -114,7 +130,7 @@ impl Requests {
 pub(super) enum Request {
     Batch { operation: OperationId, commands: Vec<Command>, reply: Reply<Vec<Outcome>> },
     SetBegin { reply: Reply<SetId> },
-    SetPart { set: SetId, commands: Vec<Command> },
+    SetPart { set: SetId, commands: Vec<Command>, place: Place },
     SetCommit { set: SetId, applied: Arc<AtomicU64>, reply: Reply<SetSummary> },
     SetDrop { set: SetId },
     Stop,
@@ -227,7 +243,10 @@ impl Writer {
                     group.answers.push(Answer::SetBegin { result, reply });
                 }
                 // If it can't be logged, the writer is closed by that, and the commit will say so.
-                Request::SetPart { set, commands } => drop(self.log_set_part(set, commands, &mut group)),
+                Request::SetPart { set, commands, place } => {
+                    drop(self.log_set_part(set, commands, &mut group));
+                    drop(place);
+                }
                 Request::SetDrop { set } => {
                     self.open_sets.remove(&set);
                     self.applier.drop_set(set);

@@ -1,6 +1,9 @@
 //! Changes too large for one record.
 
 use super::*;
+use crate::engine::set::SetWriter;
+use crate::engine::writer::{self, Request};
+use crate::limits::{BATCH_COMMANDS, SET_PARTS_WAITING};
 
 #[test]
 fn a_set_takes_effect_with_its_commit_and_all_at_once_for_a_restart() {
@@ -107,4 +110,41 @@ fn a_part_never_outgrows_its_record() {
     assert_eq!(set.commit().unwrap().created, 400);
     let short = owned.engine().begin_set().unwrap();
     assert_eq!(short.commit().unwrap().commands(), 0);
+}
+
+/// I6: a writer that waits for its disk does not have parts gather before it without bound.
+#[test]
+fn no_more_parts_wait_for_the_writer_than_allowed() {
+    const PARTS: usize = SET_PARTS_WAITING + 3;
+    let (requests, queue) = writer::requests();
+    let sent = AtomicUsize::new(0);
+    let wait_for = |parts: usize| {
+        while sent.load(Ordering::Relaxed) < parts * BATCH_COMMANDS {
+            std::thread::yield_now();
+        }
+        // Time for one more, if it did not wait.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(sent.load(Ordering::Relaxed), parts * BATCH_COMMANDS);
+    };
+    std::thread::scope(|scope| {
+        let set = scope.spawn(|| {
+            let mut set = SetWriter::begin(requests.clone())?;
+            for index in 0..PARTS * BATCH_COMMANDS {
+                set.add(key(&format!("/{index}")), Action::Delete)?;
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+            set.commit()
+        });
+        match queue.next() {
+            Request::SetBegin { reply } => reply.send(Ok(crate::link::SetId(1))).unwrap(),
+            _ => panic!("no set was begun"),
+        }
+        // One more than wait is in the hands of who writes the set.
+        wait_for(SET_PARTS_WAITING + 1);
+        drop(queue.next());
+        wait_for(SET_PARTS_WAITING + 2);
+        // The writer ends: nobody waits for a place any longer.
+        drop(queue);
+        assert!(matches!(set.join().unwrap(), Err(SubmitError::Closed { .. })));
+    });
 }
