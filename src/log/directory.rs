@@ -132,20 +132,20 @@ impl Log {
             unproven = offsets.get(proven).copied().unwrap_or(cursor.offset).max(unproven);
         }
         let end = segment::check_end(&mut reader, &cursor)?;
+        // Another log may well be shorter; but one without any record has nothing to show for itself.
+        let is_empty = cursor.next_sequence == 1;
         if let Some(known) = known
-            && known.log_id == header.log_id
+            && (known.log_id == header.log_id || is_empty)
             && known.sequence >= cursor.next_sequence
         {
             // Before anything is cut or added (I8).
             return Err(match end {
-                End::Torn(reason) => {
+                End::Torn(reason) if known.log_id == header.log_id => {
                     let reason = format!("{reason}; the store shows that record {} was durable", cursor.next_sequence);
                     LogError::damaged(&path, cursor.offset as u64, reason)
                 }
                 // Whole segments are gone, or zeros stand where records stood.
-                End::Clean => {
-                    LogError::Lost { path: dir.to_owned(), last: cursor.next_sequence - 1, known: known.sequence }
-                }
+                _ => LogError::Lost { path: dir.to_owned(), last: cursor.next_sequence - 1, known: known.sequence },
             });
         }
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(LogError::io("opening", &path))?;

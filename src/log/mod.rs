@@ -61,8 +61,8 @@ pub enum LogError {
     },
     /// Records that were durable are gone (I1, I8): the log ends before them.
     #[error(
-        "the log in {} ends with record {last}, but the store has applied it up to record {known}: records that \
-         were acknowledged are missing. Nothing was changed. Restore `log/` from a copy or backup, or, to go on \
+        "the log in {} ends with record {last}, but the store holds what was changed up to record {known}: records \
+         that were acknowledged are missing. Nothing was changed. Restore `log/` from a copy or backup, or, to go on \
          without these changes, move `store/` away.",
         path.display()
     )]

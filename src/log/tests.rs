@@ -318,6 +318,14 @@ fn a_log_that_ends_before_what_is_known_to_have_been_durable_is_refused() {
     assert_eq!(Log::open_with(dir.path(), Some(other), SEGMENT).unwrap().log.next_sequence(), first);
     segments(dir.path()).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     assert_lost(0);
+    // Nor is it replaced by a log that was begun elsewhere and has no record yet.
+    let fresh = tempfile::tempdir().unwrap();
+    drop(open(fresh.path()).unwrap());
+    let begun = segments(fresh.path()).pop().unwrap();
+    let copy = dir.path().join(begun.file_name().unwrap());
+    std::fs::copy(begun, &copy).unwrap();
+    assert_lost(0);
+    std::fs::remove_file(copy).unwrap();
     assert!(segments(dir.path()).is_empty());
     let nothing = KnownDurable { sequence: 0, ..known };
     assert_eq!(Log::open_with(dir.path(), Some(nothing), SEGMENT).unwrap().log.next_sequence(), 1);
