@@ -1,4 +1,4 @@
-//! Every bound that is not configuration (I6). Units stand last in the names.
+//! The bounds that are not configuration (I6) and concern more than the place that keeps them. Units stand last in the names.
 
 /// Longest request target (RFC 9112 §3.2) answered, in bytes; a longer one gets 414. RFC 9112 §3 asks for at
 /// least 8,000.
@@ -75,3 +75,12 @@ pub const BACKLOG: i32 = 4_096;
 /// Longest record of a file that is imported, in bytes. Key and target are far below it: what is longer is most
 /// often the rest of a file behind a quote that was never closed.
 pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;
+
+/// Most connections over a worker's limit that are told so with 503; more are closed without a word.
+pub const REFUSALS: usize = 1_024;
+
+/// After this many failed accepts a worker that stops gives up on those that still wait.
+pub const ACCEPT_FAILURES: u32 = 64;
+
+/// File descriptors that are kept for the log, the store and the process itself when connections are counted out.
+pub const RESERVED_FILES: u64 = 128;
