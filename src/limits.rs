@@ -66,6 +66,9 @@ pub const OUTPUT_BUFFERS: usize = 256;
 /// Most bytes that are read and thrown away from a client that goes on sending after its last answer.
 pub const LINGER_BYTES: usize = 256 * 1024;
 
+/// How long such a client is waited for, in ticks of a second: at least one second, and not two.
+pub const LINGER_TICKS: u64 = 2;
+
 /// Most accepts that a worker has under way.
 pub const ACCEPTS: usize = 8;
 

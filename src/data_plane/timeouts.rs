@@ -12,6 +12,7 @@ use rustix::net::Shutdown;
 
 use super::socket;
 use crate::config::ServeConfig;
+use crate::limits::LINGER_TICKS;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,8 @@ impl Limits {
             Phase::Idle => self.idle_ticks,
             Phase::Header => self.header_ticks,
             Phase::Fetch => u64::MAX,
-            Phase::Write | Phase::Linger => self.write_ticks,
+            Phase::Write => self.write_ticks,
+            Phase::Linger => LINGER_TICKS,
         }
     }
 }
