@@ -52,7 +52,7 @@ pub const METHOD_BYTES: usize = 32;
 pub const REQUEST_EMPTY_LINES: usize = 4;
 
 /// Entries of a worker's own cache.
-pub const LOCAL_CACHE_ENTRIES: usize = 32 * 1024;
+pub const LOCAL_CACHE_ENTRIES: usize = 64 * 1024;
 
 /// What a connection's input buffer holds at first, in bytes. It grows up to [`REQUEST_HEAD_BYTES`].
 pub const INPUT_BYTES: usize = 2 * 1024;
