@@ -28,7 +28,7 @@
 //! - **I3** Apply is a pure function of (state, record): no clock, no random numbers, no I/O decisions.
 //! - **I4** A hit touches no shared cache line for writing: no lock, no allocation, no reference count.
 //! - **I5** Read your writes. Once a change is acknowledged, every later request on every worker sees it.
-//! - **I6** Everything has a limit, in [`limits`] or [`config`]. What goes over it gets a defined answer, and is
+//! - **I6** Everything has a limit, in [`limits`], in [`config`], or beside what it bounds. What goes over it gets a defined answer, and is
 //!   counted.
 //! - **I7** Clicks never slow a redirect and never enter the log of changes. (No click is counted yet.)
 //! - **I8** Corruption is detected, never served. A bad record stops the node with a message that says which

@@ -1,4 +1,4 @@
-//! Every bound that is not configuration (I6). Units stand last in the names.
+//! The bounds that are not configuration (I6) and concern more than the place that keeps them. Units stand last in the names.
 
 /// Longest request target (RFC 9112 §3.2) answered, in bytes; a longer one gets 414. RFC 9112 §3 asks for at
 /// least 8,000.
@@ -52,7 +52,7 @@ pub const METHOD_BYTES: usize = 32;
 pub const REQUEST_EMPTY_LINES: usize = 4;
 
 /// Entries of a worker's own cache.
-pub const LOCAL_CACHE_ENTRIES: usize = 32 * 1024;
+pub const LOCAL_CACHE_ENTRIES: usize = 64 * 1024;
 
 /// What a connection's input buffer holds at first, in bytes. It grows up to [`REQUEST_HEAD_BYTES`].
 pub const INPUT_BYTES: usize = 2 * 1024;
@@ -66,6 +66,9 @@ pub const OUTPUT_BUFFERS: usize = 256;
 /// Most bytes that are read and thrown away from a client that goes on sending after its last answer.
 pub const LINGER_BYTES: usize = 256 * 1024;
 
+/// How long such a client is waited for, in ticks of a second: at least one second, and not two.
+pub const LINGER_TICKS: u64 = 2;
+
 /// Most accepts that a worker has under way.
 pub const ACCEPTS: usize = 8;
 
@@ -75,6 +78,15 @@ pub const BACKLOG: i32 = 4_096;
 /// Longest record of a file that is imported, in bytes. Key and target are far below it: what is longer is most
 /// often the rest of a file behind a quote that was never closed.
 pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;
+
+/// Most connections over a worker's limit that are told so with 503; more are closed without a word.
+pub const REFUSALS: usize = 1_024;
+
+/// After this many failed accepts a worker that stops gives up on those that still wait.
+pub const ACCEPT_FAILURES: u32 = 64;
+
+/// File descriptors that are kept for the log, the store and the process itself when connections are counted out.
+pub const RESERVED_FILES: u64 = 128;
 
 /// Most parts of one set that wait for the writer; whoever writes the set waits before the next one. A part is as
 /// large as a record ([`RECORD_PAYLOAD_BYTES`]), so [`WRITER_QUEUE`] alone would let half a gigabyte gather in front

@@ -180,7 +180,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{CachedLink, record::encode};
+    use crate::cache::{CachedLink, origins::Origins, record::encode};
 
     impl Queue {
         /// Visits what is alive, oldest first; returns the bytes of all records, and those of the dead ones.
@@ -213,7 +213,7 @@ mod tests {
     fn record(number: u32, target_bytes: usize) -> Vec<u8> {
         let link = CachedLink::present(&number.to_le_bytes(), 1, 301, &vec![b't'; target_bytes], false);
         let mut record = Vec::new();
-        encode(number, &link, &mut record);
+        encode(number, &link, &Origins::new(), &mut record);
         record
     }
 

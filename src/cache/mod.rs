@@ -51,6 +51,7 @@ mod entry;
 mod ghost;
 mod local;
 mod log;
+mod origins;
 mod record;
 mod shard;
 mod shared;

@@ -4,9 +4,10 @@
 //! |----------|---------------------------------------------------------------------------------------|
 //! | 4        | the hash it is found by, little-endian                                                |
 //! | 1        | flags: present, has query links, dead; above them the code of the status, three bits  |
+//! | 1        | the number of the target's origin, see [`Origins`]; 0 if the target is whole          |
 //! | varint   | the length of the key                                                                 |
-//! | varint   | the length of the target                                                              |
-//! |          | the key, then the target                                                              |
+//! | varint   | the length of the target without its origin                                           |
+//! |          | the key, then the target without its origin                                           |
 //! | varint   | the id                                                                                |
 //! | 0 or 2   | the status, little-endian, if it has no code of its own                               |
 //! | 0 to 3   | zeros up to a multiple of [`ALIGNMENT_BYTES`]                                         |
@@ -14,6 +15,7 @@
 //! Varints have seven bits a byte, the low ones first, and the top bit set on all bytes but the last.
 
 use super::entry::{CachedLink, Meta};
+use super::origins::Origins;
 
 /// Records begin at multiples of this.
 pub(super) const ALIGNMENT_BYTES: usize = 4;
@@ -29,6 +31,11 @@ const STATUSES: [u16; 7] = [0, 301, 302, 303, 307, 308, 410];
 const STATUS_SPELLED_OUT: u8 = STATUSES.len() as u8;
 
 const FLAGS_AT: usize = 4;
+const ORIGIN_AT: usize = 5;
+const LENGTHS_AT: usize = 6;
+
+/// Links up to this are put together on the stack.
+const JOINED_BYTES: usize = 512;
 
 /// Bytes that begin with a record.
 #[derive(Clone, Copy)]
@@ -63,7 +70,7 @@ impl Record<'_> {
     }
 
     /// A copy in the form the rest of the program uses.
-    pub(super) fn to_link(self) -> CachedLink {
+    pub(super) fn to_link(self, origins: &Origins) -> CachedLink {
         let (key_bytes, target_bytes, start) = self.lengths();
         let end = start + key_bytes + target_bytes;
         let mut at = end;
@@ -74,16 +81,35 @@ impl Record<'_> {
         };
         // It was a u16 when it was written.
         let meta = Meta { id, status, key_bytes: key_bytes as u16, flags: self.0[FLAGS_AT] & LINK_FLAGS };
-        CachedLink::from_parts(meta, &self.0[start..end])
+        let origin = origins.text(self.0[ORIGIN_AT]);
+        if origin.is_empty() {
+            return CachedLink::from_parts(meta, &self.0[start..end]);
+        }
+        let (key, rest) = self.0[start..end].split_at(key_bytes);
+        let bytes = end - start + origin.len();
+        let (mut on_stack, mut on_heap) = ([0; JOINED_BYTES], Vec::new());
+        let joined = match on_stack.get_mut(..bytes) {
+            Some(joined) => joined,
+            None => {
+                on_heap.resize(bytes, 0);
+                &mut on_heap[..]
+            }
+        };
+        let (for_key, for_target) = joined.split_at_mut(key_bytes);
+        let (for_origin, for_rest) = for_target.split_at_mut(origin.len());
+        for_key.copy_from_slice(key);
+        for_origin.copy_from_slice(origin);
+        for_rest.copy_from_slice(rest);
+        CachedLink::from_parts(meta, joined)
     }
 
     fn status_code(self) -> u8 {
         self.0[FLAGS_AT] >> STATUS_SHIFT
     }
 
-    /// The length of the key and of the target, and where the key begins.
+    /// The length of the key and of the target without its origin, and where the key begins.
     fn lengths(self) -> (usize, usize, usize) {
-        let mut at = FLAGS_AT + 1;
+        let mut at = LENGTHS_AT;
         let key_bytes = get_varint(self.0, &mut at) as usize;
         let target_bytes = get_varint(self.0, &mut at) as usize;
         (key_bytes, target_bytes, at)
@@ -91,16 +117,20 @@ impl Record<'_> {
 }
 
 /// Makes `out` the record of `link`.
-pub(super) fn encode(hash: u32, link: &CachedLink, out: &mut Vec<u8>) {
+pub(super) fn encode(hash: u32, link: &CachedLink, origins: &Origins, out: &mut Vec<u8>) {
     let (meta, key_and_target) = link.parts();
     let key_bytes = usize::from(meta.key_bytes);
+    let (key, target) = key_and_target.split_at(key_bytes);
+    let (origin, rest) = origins.split(target);
     let code = STATUSES.iter().position(|&s| s == meta.status).map_or(STATUS_SPELLED_OUT, |code| code as u8);
     out.clear();
     out.extend_from_slice(&hash.to_le_bytes());
     out.push(meta.flags | code << STATUS_SHIFT);
+    out.push(origin);
     put_varint(key_bytes as u64, out);
-    put_varint((key_and_target.len() - key_bytes) as u64, out);
-    out.extend_from_slice(key_and_target);
+    put_varint(rest.len() as u64, out);
+    out.extend_from_slice(key);
+    out.extend_from_slice(rest);
     put_varint(meta.id, out);
     if code == STATUS_SPELLED_OUT {
         out.extend_from_slice(&meta.status.to_le_bytes());
@@ -108,13 +138,13 @@ pub(super) fn encode(hash: u32, link: &CachedLink, out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
 }
 
-/// How long the record of `link` is.
+/// How long the record of `link` is at most: as long as it is if its target is kept whole.
 pub(super) fn encoded_bytes(link: &CachedLink) -> usize {
     let (meta, key_and_target) = link.parts();
     let key_bytes = usize::from(meta.key_bytes);
     let lengths = varint_bytes(key_bytes as u64) + varint_bytes((key_and_target.len() - key_bytes) as u64);
     let status = if STATUSES.contains(&meta.status) { 0 } else { 2 };
-    let bytes = FLAGS_AT + 1 + lengths + key_and_target.len() + varint_bytes(meta.id) + status;
+    let bytes = LENGTHS_AT + lengths + key_and_target.len() + varint_bytes(meta.id) + status;
     bytes.next_multiple_of(ALIGNMENT_BYTES)
 }
 
@@ -154,25 +184,36 @@ mod tests {
 
     use super::*;
 
+    /// With and without a number for its origin.
     fn assert_kept(hash: u32, link: &CachedLink) {
+        let full = Origins::new();
+        for index in 0..300 {
+            full.split(format!("https://{index}.example/").as_bytes());
+        }
+        assert_kept_with(&full, hash, link);
+        assert_kept_with(&Origins::new(), hash, link);
+    }
+
+    fn assert_kept_with(origins: &Origins, hash: u32, link: &CachedLink) {
         let mut bytes = Vec::new();
-        encode(hash, link, &mut bytes);
-        assert_eq!(bytes.len(), encoded_bytes(link));
+        encode(hash, link, origins, &mut bytes);
+        let length = bytes.len();
+        assert!(length <= encoded_bytes(link));
         // Other records follow.
         bytes.extend_from_slice(&[0xff; 16]);
         let record = Record(&bytes);
-        assert_eq!((record.hash(), record.len(), record.is_dead()), (hash, encoded_bytes(link), false));
+        assert_eq!((record.hash(), record.len(), record.is_dead()), (hash, length, false));
         assert!(record.is_of(hash, link.key()));
         assert!(!record.is_of(!hash, link.key()));
         assert!(!record.is_of(hash, &[link.key(), b"x"].concat()));
-        let read = record.to_link();
+        let read = record.to_link(origins);
         assert_eq!(
             (read.key(), read.link(), read.has_query_links()),
             (link.key(), link.link(), link.has_query_links())
         );
         kill(&mut bytes);
         assert!(Record(&bytes).is_dead());
-        assert_eq!(Record(&bytes).len(), encoded_bytes(link));
+        assert_eq!(Record(&bytes).len(), length);
     }
 
     #[test]
@@ -196,6 +237,8 @@ mod tests {
             key in prop::collection::vec(any::<u8>(), 0..300),
             target in prop::collection::vec(any::<u8>(), 0..300),
         ) {
+            assert_kept(hash, &CachedLink::present(&key, id >> bits, 302, &target, id % 2 == 0));
+            let target = [b"https://a.example/".as_slice(), &target].concat();
             assert_kept(hash, &CachedLink::present(&key, id >> bits, 302, &target, id % 2 == 0));
         }
     }

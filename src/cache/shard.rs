@@ -13,7 +13,10 @@
 //! The queues are the memory, too: a record lies in the chunks of its queue, and moves to the head by being copied
 //! there. The index is all that points to it.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use hashbrown::HashTable;
 
@@ -21,7 +24,8 @@ use super::{
     entry::CachedLink,
     ghost::Ghost,
     log::{ADDRESS_BITS, ARENA_BYTES_MAX, Arena, Place, Queue},
-    record::{Record, encode},
+    origins::Origins,
+    record::encode,
 };
 
 /// What an entry costs beside its record: 7 to 13 bytes of index as the load of a power of two is, 1 or 2 bytes of ghost,
@@ -82,6 +86,8 @@ impl Pointer {
 
 /// One part of the shared cache. Lookups take `&self`.
 pub(super) struct Shard {
+    /// Of all shards.
+    origins: Arc<Origins>,
     arena: Arena,
     small: Queue,
     main: Queue,
@@ -97,13 +103,14 @@ pub(super) struct Shard {
 
 impl Shard {
     /// A shard that holds at most `capacity_bytes`, and of that at most 2 GiB of records.
-    pub(super) fn new(capacity_bytes: usize) -> Self {
+    pub(super) fn new(capacity_bytes: usize, origins: Arc<Origins>) -> Self {
         let chunk_bytes = (capacity_bytes / CHUNK_DIVISOR).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        Self::with_chunks(capacity_bytes, chunk_bytes.next_power_of_two())
+        Self::with_chunks(capacity_bytes, origins, chunk_bytes.next_power_of_two())
     }
 
-    fn with_chunks(capacity_bytes: usize, chunk_bytes: usize) -> Self {
+    fn with_chunks(capacity_bytes: usize, origins: Arc<Origins>, chunk_bytes: usize) -> Self {
         Self {
+            origins,
             arena: Arena::new(chunk_bytes),
             small: Queue::new(Place::Small),
             main: Queue::new(Place::Main),
@@ -136,11 +143,11 @@ impl Shard {
         self.evictions
     }
 
-    /// The entry of this key, and counts the hit.
-    pub(super) fn get(&self, hash: u32, key: &[u8]) -> Option<Record<'_>> {
+    /// A copy of the entry of this key, and counts the hit.
+    pub(super) fn get(&self, hash: u32, key: &[u8]) -> Option<CachedLink> {
         let pointer = self.find(hash, key)?;
         pointer.hit();
-        Some(self.arena.record(pointer.address()))
+        Some(self.arena.record(pointer.address()).to_link(&self.origins))
     }
 
     /// Puts `link` in, in the place of an entry with its key if there is one. A link that does not fit into a shard
@@ -171,7 +178,7 @@ impl Shard {
     /// Makes the record of `link` in `scratch`, and puts it in the place of the entry of its key. Returns false if there
     /// is none.
     fn put(&mut self, hash: u32, link: &CachedLink) -> bool {
-        encode(hash, link, &mut self.scratch);
+        encode(hash, link, &self.origins, &mut self.scratch);
         let Some(pointer) = self.find(hash, link.key()) else { return false };
         let (address, hits) = (pointer.address(), pointer.hits());
         if self.arena.record(address).len() == self.scratch.len() {
@@ -338,7 +345,7 @@ mod tests {
 
     impl Shard {
         fn peek(&self, hash: u32, key: u32) -> Option<CachedLink> {
-            self.find(hash, &key.to_le_bytes()).map(|p| self.arena.record(p.address()).to_link())
+            self.find(hash, &key.to_le_bytes()).map(|p| self.arena.record(p.address()).to_link(&self.origins))
         }
 
         fn assert_consistent(&self) {
@@ -346,7 +353,7 @@ mod tests {
             let (mut held, mut alive) = (0, 0);
             for queue in [&self.small, &self.main] {
                 let (bytes, dead_bytes) = queue.walk(&self.arena, |address, record| {
-                    let found = self.find(record.hash(), record.to_link().key());
+                    let found = self.find(record.hash(), record.to_link(&self.origins).key());
                     assert_eq!(found.map(Pointer::address), Some(address));
                     alive += 1;
                 });
@@ -382,7 +389,7 @@ mod tests {
         /// but by eviction or weight, and the bound holds after every step. Hashes collide, seven to one.
         #[test]
         fn agrees_with_a_map(steps in steps()) {
-            let mut shard = Shard::with_chunks(2000, 256);
+            let mut shard = Shard::with_chunks(2000, Arc::new(Origins::new()), 256);
             let mut map = BTreeMap::new();
             let fits = |shard: &Shard, link: &CachedLink| encoded_bytes(link) + shard.index_bytes() <= 2000;
             for (version, (key, step)) in steps.into_iter().enumerate() {
@@ -390,7 +397,7 @@ mod tests {
                 let cached = shard.find(hash, &bytes).is_some();
                 match step {
                     Step::Get => {
-                        let read = shard.get(hash, &bytes).map(Record::to_link);
+                        let read = shard.get(hash, &bytes);
                         prop_assert_eq!(read.is_some(), cached);
                         read.inspect(|read| assert_same(read, &map[&key]));
                     }
@@ -441,7 +448,7 @@ mod tests {
     /// First in first out, and least recently used, keep nothing of the hot set here.
     #[test]
     fn a_scan_does_not_flush_what_is_hot() {
-        let mut shard = Shard::new(100 * 1000);
+        let mut shard = Shard::new(100 * 1000, Arc::new(Origins::new()));
         let hot = 0..750;
         for key in hot.clone() {
             insert(&mut shard, key);
@@ -456,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_comes_back_soon_after_its_eviction_stays() {
-        let mut shard = Shard::new(100 * 1000);
+        let mut shard = Shard::new(100 * 1000, Arc::new(Origins::new()));
         for key in 0..1100 {
             insert(&mut shard, key);
         }
@@ -470,7 +477,7 @@ mod tests {
 
     #[test]
     fn changes_of_what_is_cached_push_nothing_out() {
-        let mut shard = Shard::new(100 * 1000);
+        let mut shard = Shard::new(100 * 1000, Arc::new(Origins::new()));
         for key in 0..500 {
             insert(&mut shard, key);
         }
@@ -489,7 +496,7 @@ mod tests {
     /// The marks of removed entries fill the index again and again.
     #[test]
     fn the_index_grows_with_the_entries_only() {
-        let mut shard = Shard::new(1000 * 1000);
+        let mut shard = Shard::new(1000 * 1000, Arc::new(Origins::new()));
         for key in 0..3000 {
             insert(&mut shard, key);
         }
@@ -505,7 +512,7 @@ mod tests {
 
     #[test]
     fn what_is_replaced_by_as_many_bytes_stays_where_it_is() {
-        let mut shard = Shard::new(100 * 1000);
+        let mut shard = Shard::new(100 * 1000, Arc::new(Origins::new()));
         insert(&mut shard, 1);
         let before = (shard.bytes(), shard.small.bytes());
         for version in 0..100 {

@@ -1,12 +1,15 @@
 //! The cache all workers share, and the stamps that keep every cache coherent.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{
+    Arc,
+    atomic::Ordering::{Acquire, Relaxed, Release},
+};
 
 use ahash::RandomState;
 
 use super::{
     entry::CachedLink,
-    record::Record,
+    origins::Origins,
     shard::Shard,
     sync::{AtomicU64, Lock},
 };
@@ -55,7 +58,8 @@ impl SharedCache {
     pub fn new(capacity_bytes: usize) -> Self {
         let wanted = (capacity_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << wanted.ilog2();
-        let shard = || Padded(Lock::new(Shard::new(capacity_bytes / shards)));
+        let origins = Arc::new(Origins::new());
+        let shard = || Padded(Lock::new(Shard::new(capacity_bytes / shards, Arc::clone(&origins))));
         Self {
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
@@ -88,7 +92,7 @@ impl SharedCache {
 
     /// A copy of the entry of this key, if it is cached: one allocation.
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<CachedLink> {
-        self.shard(hash).read().get(hash as u32, key).map(Record::to_link)
+        self.shard(hash).read().get(hash as u32, key)
     }
 
     /// Keeps what a reader found in the store, and returns true; or drops it and returns false, if the stripe has

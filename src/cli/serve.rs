@@ -163,10 +163,16 @@ pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
         }
     });
     let closed = engine.close();
-    let Served { requests, connections, cut } = served?;
+    let Served { requests, connections, counts, cut } = served?;
     closed?;
     let (requests, connections) = (text::count(requests, "request"), text::count(connections, "connection"));
     eprintln!("carom: stopped after {requests} on {connections}");
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(counter, count)| format!("{count} {}", counter.name()))
+        .collect();
+    eprintln!("carom: counted: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
     if cut {
         eprintln!("carom: some connections had not ended in time and were cut; --drain-timeout gives them longer");
     }

@@ -1,30 +1,31 @@
 //! From a configuration to running workers, and from a signal to their end.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use crossbeam_channel::{Receiver, Sender};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::driver::{self, AnyRuntime, Driver};
-use super::fetch::Mailbox;
+use super::mailbox::Mailbox;
 use super::worker::{Parts, Worker};
 use crate::config::ServeConfig;
 use crate::engine::{Engine, ReaderPool};
-use crate::limits::BACKLOG;
+use crate::limits::{BACKLOG, REFUSALS, RESERVED_FILES};
 use crate::telemetry::{Counter, SharedCounters};
 
 /// Why the data plane can't serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address can't be had.
-    #[error("can't listen on {address}: {source}. Is another server running there? Choose another with --listen")]
+    #[error("can't listen on {address}: {source}. {}", listen_hint(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -32,7 +33,9 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// No way of waiting for the network.
-    #[error("no driver could be started: {0}. Containers often forbid io_uring; try --driver epoll")]
+    #[error(
+        "the driver could not be started: {0}. Where io_uring is forbidden, as in many containers, epoll is not: --driver auto takes what there is"
+    )]
     Driver(std::io::Error),
     /// A worker ended that should not have.
     #[error("a worker ended: {0}")]
@@ -43,12 +46,14 @@ pub enum ServeError {
 }
 
 /// What was served until the end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Served {
     /// Requests of all kinds.
     pub requests: u64,
     /// Connections.
     pub connections: u64,
+    /// What else was counted, and how often: limits that were met, what was refused, errors.
+    pub counts: Vec<(Counter, u64)>,
     /// Whether connections were still going on after the drain timeout, and were cut.
     pub cut: bool,
 }
@@ -66,11 +71,11 @@ pub fn serve(
 ) -> Result<Served, ServeError> {
     // Before anything is started, so that no signal is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| ServeError::Io("waiting for signals", error))?;
-    raise_file_limit();
+    let config = &ServeConfig { max_connections: max_connections(config), ..config.clone() };
     let (address, listeners) = listen(config)?;
     let pool = engine.reader_pool(reader_threads()).map_err(|error| ServeError::Io("starting readers", error))?;
-    let (plane, started) = Plane::start(engine, Arc::new(pool), config, listeners)?;
-    is_listening(address, &started.to_string());
+    let (plane, drivers) = Plane::start(engine, Arc::new(pool), config, listeners)?;
+    is_listening(address, &drivers);
 
     let (signal, signalled) = crossbeam_channel::unbounded();
     std::thread::spawn(move || signals.forever().try_for_each(|_| signal.send(())));
@@ -105,7 +110,7 @@ impl Plane {
         pool: Arc<ReaderPool>,
         config: &ServeConfig,
         listeners: Vec<TcpListener>,
-    ) -> Result<(Self, Driver), ServeError> {
+    ) -> Result<(Self, String), ServeError> {
         let cores = cores();
         let (ending, ended) = crossbeam_channel::unbounded();
         let (starting, started) = crossbeam_channel::unbounded();
@@ -135,12 +140,15 @@ impl Plane {
             plane.threads.push(thread.map_err(io)?);
         }
         drop(starting);
-        let mut driver = None;
+        let mut drivers = Vec::new();
         for result in started {
-            driver = Some(result.map_err(ServeError::Driver)?);
+            let driver = result.map_err(ServeError::Driver)?.to_string();
+            // A machine can run out of rings: then some workers have another driver.
+            if !drivers.contains(&driver) {
+                drivers.push(driver);
+            }
         }
-        let driver = driver.ok_or_else(|| ServeError::Worker("none was started".to_owned()))?;
-        Ok((plane, driver))
+        Ok((plane, drivers.join(" and ")))
     }
 
     fn run(self, config: &ServeConfig, signalled: &Receiver<()>) -> Result<Served, ServeError> {
@@ -150,25 +158,22 @@ impl Plane {
             crossbeam_channel::select! {
                 recv(signalled) -> _ => break None,
                 recv(self.ended) -> ended => break Some(ending_reason(ended.ok())),
-                default(ticks.until_next()) => self.tick_all(),
+                default(ticks.until_next()) => self.tick_if_due(&mut ticks),
             }
         };
         let mut left = self.threads.len() - usize::from(failure.is_some());
         self.mailboxes.iter().for_each(|mailbox| mailbox.drain());
         let deadline = Instant::now() + config.drain_timeout;
         // Cut, a worker still needs a moment to close what it has.
-        let give_up = deadline + Duration::from_secs(2);
+        let cut_at = deadline - (config.drain_timeout / 4).min(Duration::from_secs(1));
         let mut cut = false;
-        while left > 0 && Instant::now() < give_up {
-            if !cut && (Instant::now() >= deadline || signalled.try_recv().is_ok()) {
+        while left > 0 && Instant::now() < deadline {
+            if !cut && (Instant::now() >= cut_at || signalled.try_recv().is_ok()) {
                 cut = true;
                 self.mailboxes.iter().for_each(|mailbox| mailbox.cut());
             }
-            match self.ended.recv_timeout(ticks.until_next().min(Duration::from_millis(100))) {
-                Ok(_) => left -= 1,
-                Err(RecvTimeoutError::Timeout) if ticks.is_due() => self.tick_all(),
-                Err(_) => {}
-            }
+            left -= usize::from(self.ended.recv_timeout(ticks.until_next().min(Duration::from_millis(50))).is_ok());
+            self.tick_if_due(&mut ticks);
         }
         if left == 0 {
             self.threads.into_iter().for_each(|thread| drop(thread.join()));
@@ -179,13 +184,24 @@ impl Plane {
             None => Ok(Served {
                 requests: REQUEST_COUNTERS.iter().map(|&counter| sum(counter)).sum(),
                 connections: sum(Counter::Connections),
+                counts: Counter::ALL.into_iter().map(|counter| (counter, sum(counter))).collect(),
                 cut,
             }),
         }
     }
 
-    fn tick_all(&self) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.tick());
+    /// Ticks the workers if a second has passed, and says what they want said.
+    fn tick_if_due(&self, ticks: &mut Ticks) {
+        if !ticks.take_due() {
+            return;
+        }
+        for mailbox in &self.mailboxes {
+            mailbox.tick();
+            if let Some(trouble) = mailbox.take_trouble() {
+                // Nobody may be reading.
+                let _ = writeln!(std::io::stderr(), "carom: {trouble}");
+            }
+        }
     }
 }
 
@@ -276,11 +292,26 @@ fn reader_threads() -> usize {
     cores().len().clamp(2, 8)
 }
 
-/// Raises the limit of open files to what the process may have: each connection is one.
-fn raise_file_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // If it is refused, accepting fails sooner, which is counted.
-    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum });
+/// Raises the limit of open files to what the process may have, and gives how many connections a worker can take
+/// within it: each is one file, and the log needs some as well.
+fn max_connections(config: &ServeConfig) -> usize {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let files = if raised.is_ok() { maximum } else { getrlimit(Resource::Nofile).current };
+    let per_worker = |files: u64| files.saturating_sub(RESERVED_FILES) / config.workers as u64;
+    let possible = files.map_or(usize::MAX, |files| usize::try_from(per_worker(files)).unwrap_or(usize::MAX));
+    config.max_connections.min(possible.saturating_sub(REFUSALS)).max(1)
+}
+
+/// What to do when an address can't be had.
+fn listen_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose another port with --listen"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "This machine has no such address; choose another with --listen",
+        _ => "Is another server running there? Choose another address with --listen",
+    }
 }
 
 /// One tick a second, at the turn of the second, so that the date of answers is right.
@@ -294,15 +325,16 @@ impl Ticks {
         Ticks { next: Instant::now() + Duration::from_millis(1_000 - past_second_ms) }
     }
 
-    fn until_next(&mut self) -> Duration {
-        let now = Instant::now();
-        if now >= self.next {
-            *self = Ticks::new();
-        }
-        self.next.saturating_duration_since(now)
+    fn until_next(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
     }
 
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    /// Whether a second has passed; each is told once.
+    fn take_due(&mut self) -> bool {
+        let is_due = Instant::now() >= self.next;
+        if is_due {
+            *self = Ticks::new();
+        }
+        is_due
     }
 }

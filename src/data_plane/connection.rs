@@ -1,6 +1,8 @@
 //! One connection: read, then for each request in the buffer parse, resolve and encode, then write once.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
@@ -14,6 +16,22 @@ use crate::engine::{Miss, Resolved, resolve};
 use crate::http1::{self, Answer, Context, ErrorStatus, Method, Parse, RedirectStatus, Request};
 use crate::limits::{INPUT_BYTES, LINGER_BYTES, OUTPUT_BYTES, REQUEST_HEAD_BYTES};
 use crate::telemetry::Counter;
+
+/// How many times a connection may read and write before others have their turn.
+const ROUNDS_PER_TURN: u32 = 16;
+
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 /// A connection and what was read from it.
 pub(super) struct Connection {
@@ -43,7 +61,11 @@ impl Connection {
 
     /// Answers requests until the connection ends.
     pub(super) async fn serve(&mut self) {
-        loop {
+        for round in 1_u32.. {
+            // On epoll a socket that is always ready would never let another connection have its turn.
+            if round % ROUNDS_PER_TURN == 0 && monoio::utils::is_legacy() {
+                yield_now().await;
+            }
             if !self.read().await {
                 return;
             }
@@ -57,12 +79,18 @@ impl Connection {
 
     /// Refuses the connection: there are too many.
     pub(super) async fn refuse(&mut self) {
-        let mut output = self.worker.take_output();
-        let answer = Answer::Error(ErrorStatus::ServiceUnavailable);
-        self.worker.with_date(|date| http1::encode(&mut output, &answer, &Context::closing(date)));
-        if self.write(output).await.is_some() {
+        if self.write_last(ErrorStatus::ServiceUnavailable).await.is_some() {
             self.linger().await;
         }
+    }
+
+    /// Writes the last answer of the connection, to what is no request. None if the client is gone.
+    async fn write_last(&mut self, status: ErrorStatus) -> Option<()> {
+        let mut output = self.worker.take_output();
+        self.worker.with_date(|date| {
+            http1::encode(&mut output, &Answer::Error(status), &Context::closing(date));
+        });
+        self.write(output).await
     }
 
     /// Reads more. False if the connection has ended.
@@ -84,20 +112,13 @@ impl Connection {
         match result {
             Ok(0) | Err(_) => {
                 if self.tracked.is_late() && filled > 0 {
-                    self.time_out().await;
+                    // RFC 9110 §15.5.9.
+                    self.write_last(ErrorStatus::RequestTimeout).await;
                 }
                 false
             }
             Ok(_) => true,
         }
-    }
-
-    /// Answers a request that did not arrive in time with 408 (RFC 9110 §15.5.9).
-    async fn time_out(&mut self) {
-        let mut output = self.worker.take_output();
-        let answer = Answer::Error(ErrorStatus::RequestTimeout);
-        self.worker.with_date(|date| http1::encode(&mut output, &answer, &Context::closing(date)));
-        self.write(output).await;
     }
 
     /// Answers all requests that are in the buffer. None if the client is gone.
@@ -118,7 +139,11 @@ impl Connection {
                         self.worker.answer_miss(&request, miss, &mut output).await;
                     }
                     if !request.keep_alive {
-                        let may_send = request.has_body || answered < self.input.len();
+                        // A client that closes by its own wish sends no more; CONNECT may, and who did not know.
+                        let may_send = request.has_body
+                            || answered < self.input.len()
+                            || self.worker.is_draining()
+                            || request.method == Method::NotAllowed;
                         break if may_send { Next::Linger } else { Next::Close };
                     }
                 }

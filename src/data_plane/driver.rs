@@ -61,6 +61,10 @@ pub(super) fn build(choice: DriverChoice) -> io::Result<(Driver, AnyRuntime)> {
 }
 
 fn build_one(driver: Driver) -> io::Result<AnyRuntime> {
+    // An old kernel builds a ring that lacks operations which monoio needs.
+    if driver != Driver::Epoll && !monoio::utils::detect_uring() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no io_uring that can be used"));
+    }
     let mut ring = io_uring::IoUring::builder();
     match driver {
         Driver::UringDeferTaskrun => ring.setup_single_issuer().setup_defer_taskrun(),

@@ -1,117 +1,16 @@
-//! A miss on its way to the reader threads and back.
-//!
-//! The answers come through a mailbox, one per worker, and a socket pair that wakes the worker: wakes from
-//! other threads go past monoio.
+//! A miss on its way to the reader threads and back, through the worker's [`Mailbox`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 
-use parking_lot::Mutex;
-
+use super::mailbox::{Fetched, Mailbox};
 use crate::cache::CachedLink;
 use crate::engine::{Miss, ReadReply, ReaderPool};
 use crate::store::StoreError;
-
-/// What other threads tell a worker.
-pub(super) struct Mailbox {
-    answers: Mutex<Vec<Fetched>>,
-    /// Raised once a second by the main thread.
-    ticks: AtomicU64,
-    drain: AtomicBool,
-    cut: AtomicBool,
-    /// Whether a wake is under way, so that one is enough for all that comes until it arrives.
-    waking: AtomicBool,
-    wake: UnixStream,
-}
-
-/// An answer of a reader thread.
-pub(super) struct Fetched {
-    token: u64,
-    result: Result<CachedLink, StoreError>,
-}
-
-impl Mailbox {
-    /// A mailbox, and the socket on which its worker is woken.
-    pub(super) fn new() -> std::io::Result<(Arc<Self>, UnixStream)> {
-        let (wake, woken) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let mailbox = Mailbox {
-            answers: Mutex::new(Vec::new()),
-            ticks: AtomicU64::new(0),
-            drain: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
-            waking: AtomicBool::new(false),
-            wake,
-        };
-        Ok((Arc::new(mailbox), woken))
-    }
-
-    /// A second has passed.
-    pub(super) fn tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// No more connections, and the last answers on those there are.
-    pub(super) fn drain(&self) {
-        self.drain.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// No more waiting for connections to end.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-        self.wake();
-    }
-
-    /// Wakes the worker to look again whether all connections have ended.
-    pub(super) fn connection_ended(&self) {
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if !self.waking.swap(true, Ordering::AcqRel) {
-            // If the socket is full, the worker is being woken; if it is closed, it is gone.
-            let _ = (&self.wake).write(&[0]);
-        }
-    }
-
-    /// The worker is awake: what comes from now on wakes it again.
-    pub(super) fn awake(&self) {
-        // A swap, since it reads what the wakers wrote: so the looks that follow see all that came before them.
-        self.waking.swap(false, Ordering::AcqRel);
-    }
-
-    pub(super) fn take_answers(&self) -> Vec<Fetched> {
-        std::mem::take(&mut self.answers.lock())
-    }
-
-    pub(super) fn ticks(&self) -> u64 {
-        self.ticks.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.drain.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
-    }
-}
-
-impl ReadReply for Mailbox {
-    fn deliver(&self, token: u64, result: Result<CachedLink, StoreError>) {
-        self.answers.lock().push(Fetched { token, result });
-        self.wake();
-    }
-}
 
 /// Why a miss could not be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use rustix::net::Shutdown;
 
 use super::socket;
 use crate::config::ServeConfig;
+use crate::limits::LINGER_TICKS;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,8 @@ impl Limits {
             Phase::Idle => self.idle_ticks,
             Phase::Header => self.header_ticks,
             Phase::Fetch => u64::MAX,
-            Phase::Write | Phase::Linger => self.write_ticks,
+            Phase::Write => self.write_ticks,
+            Phase::Linger => LINGER_TICKS,
         }
     }
 }
@@ -125,11 +127,14 @@ impl Timeouts {
         }
     }
 
-    /// Shuts down the connections that wait for a request to begin. One that is in the socket's buffer already
-    /// is still read and answered.
+    /// Shuts down the connections that wait for a request to begin, and have since before the last tick: the
+    /// request of a new one may be on its way. One that is in the socket's buffer already is still read and
+    /// answered.
     pub(super) fn end_idle(&self) {
-        for slot in self.state.borrow_mut().slots.iter_mut().flatten() {
-            if slot.phase == Phase::Idle {
+        let mut state = self.state.borrow_mut();
+        let now = state.now;
+        for slot in state.slots.iter_mut().flatten() {
+            if slot.phase == Phase::Idle && slot.since < now {
                 shut_down(slot);
             }
         }
@@ -168,7 +173,8 @@ impl Tracked {
         let mut state = self.timeouts.state.borrow_mut();
         let now = state.now;
         let slot = state.slots[self.index].as_mut().expect("it is freed only when this is dropped");
-        (slot.phase, slot.since) = (phase, now);
+        // Who was late once can be late again, with the 408 say.
+        (slot.phase, slot.since, slot.late) = (phase, now, false);
     }
 
     /// Whether the connection was shut down because it was late.
@@ -223,6 +229,9 @@ mod tests {
         assert!(tracked.is_late());
         assert_eq!(server.read(&mut [0; 8]).unwrap(), 0);
         assert_eq!(late(&timeouts), []);
+        // What it is told then has its own time.
+        tracked.enter_anew(Phase::Write);
+        assert_eq!([late(&timeouts), late(&timeouts)], [vec![], vec![Phase::Write]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::net::TcpListener as StdListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -16,12 +17,13 @@ use monoio::io::{AsyncReadRent, CancelHandle, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::connection::Connection;
-use super::fetch::{Fetches, Mailbox};
+use super::fetch::Fetches;
+use super::mailbox::Mailbox;
 use super::timeouts::{Limits, Phase, Timeouts};
 use crate::config::ServeConfig;
 use crate::engine::{Engine, ReadPath, ReaderPool};
 use crate::http1::imf_fixdate;
-use crate::limits::{ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES};
+use crate::limits::{ACCEPT_FAILURES, ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES, REFUSALS};
 use crate::link::RequestKey;
 use crate::telemetry::{Counter, LocalCounters, SharedCounters};
 
@@ -86,6 +88,7 @@ impl Worker {
             monoio::spawn(async move {
                 worker.accept(&listener, handle).await;
                 accepting.set(accepting.get() - 1);
+                worker.mailbox.something_ended();
             });
         }
         let mut mail = Mail { stream: UnixStream::from_std(parts.woken)?, buffer: vec![0; 64], ticks: 0 };
@@ -94,7 +97,7 @@ impl Worker {
         }
         worker.draining.set(true);
         canceller.cancel();
-        worker.drain(listener, &queue, &accepting, &mut mail).await?;
+        worker.drain(listener, queue, &accepting, &mut mail).await?;
         worker.counters.publish(&worker.published);
         Ok(())
     }
@@ -102,7 +105,7 @@ impl Worker {
     async fn drain(
         self: &Rc<Self>,
         listener: Rc<TcpListener>,
-        queue: &StdListener,
+        queue: StdListener,
         accepting: &Cell<usize>,
         mail: &mut Mail,
     ) -> std::io::Result<()> {
@@ -112,12 +115,20 @@ impl Worker {
         }
         // Closing the listener resets what waits in its queue: accept it empty first.
         queue.set_nonblocking(true)?;
-        while let Ok((stream, _)) = queue.accept() {
-            if let Ok(stream) = adopt(stream) {
-                self.spawn(stream);
+        let mut failures = 0;
+        while failures < ACCEPT_FAILURES {
+            match queue.accept().and_then(|(stream, _)| adopt(stream)) {
+                Ok(stream) => self.spawn(stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // One that has gone again, or no descriptor left: the next may do better.
+                Err(_) => {
+                    self.counters.add(Counter::AcceptErrors);
+                    failures += 1;
+                }
             }
         }
-        drop(listener);
+        // Both handles, so that who connects from now on is refused at once.
+        drop((listener, queue));
         let mut was_cut = false;
         while self.timeouts.len() > 0 {
             // Again and again, for those that have become idle since.
@@ -139,7 +150,7 @@ impl Worker {
         self.mailbox.awake();
         for fetched in self.mailbox.take_answers() {
             if let Some(error) = self.fetches.complete(fetched) {
-                eprintln!("carom: {error}");
+                self.mailbox.report(error.to_string());
             }
         }
         let ticks = self.mailbox.ticks();
@@ -171,10 +182,12 @@ impl Worker {
             match listener.cancelable_accept(handle.clone()).await {
                 Ok((stream, _)) => self.spawn(stream),
                 Err(_) if self.draining.get() => return,
-                // A client that has gone again, or no file descriptor left: the latter would fail at once again.
-                Err(_) => {
+                Err(error) => {
                     self.counters.add(Counter::AcceptErrors);
-                    self.next_tick().await;
+                    // Without a descriptor or memory the next would fail at once again.
+                    if is_exhausted(&error) {
+                        self.next_tick().await;
+                    }
                 }
             }
         }
@@ -194,8 +207,13 @@ impl Worker {
     }
 
     fn spawn(self: &Rc<Self>, stream: TcpStream) {
-        let is_refused = self.timeouts.len() >= self.max_connections;
+        let connections = self.timeouts.len();
+        let is_refused = connections >= self.max_connections;
         self.counters.add(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
+        if connections >= self.max_connections + REFUSALS {
+            // Not even a refusal: it would take what it refuses.
+            return;
+        }
         let tracked = self.timeouts.track(stream.as_raw_fd());
         let mut connection = Connection::new(Rc::clone(self), stream, tracked);
         let worker = Rc::clone(self);
@@ -207,7 +225,7 @@ impl Worker {
             }
             drop(connection);
             if worker.draining.get() {
-                worker.mailbox.connection_ended();
+                worker.mailbox.something_ended();
             }
         });
     }
@@ -250,6 +268,13 @@ struct Mail {
 fn adopt(stream: std::net::TcpStream) -> std::io::Result<TcpStream> {
     stream.set_nonblocking(monoio::utils::is_legacy())?;
     TcpStream::from_std(stream)
+}
+
+/// Whether an accept failed for want of something that others use.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
 }
 
 fn date_now() -> [u8; 29] {

@@ -23,7 +23,7 @@ pub enum Counter {
     MethodsRefused,
     /// What was no request, and answered with 400, 414, 431, 501 or 505.
     Rejected,
-    /// Requests that needed the store.
+    /// Lookups that needed the store; a request has four at most.
     Misses,
     /// Requests answered with 503, since too many waited for the store.
     Overloaded,
@@ -37,6 +37,48 @@ pub enum Counter {
     WriteTimeouts,
     /// Connections closed by an error in carom itself.
     Panics,
+}
+
+impl Counter {
+    /// All of them.
+    pub const ALL: [Counter; COUNTERS] = [
+        Counter::Connections,
+        Counter::ConnectionsRefused,
+        Counter::AcceptErrors,
+        Counter::Redirects,
+        Counter::Gone,
+        Counter::NotFound,
+        Counter::MethodsRefused,
+        Counter::Rejected,
+        Counter::Misses,
+        Counter::Overloaded,
+        Counter::StoreErrors,
+        Counter::IdleTimeouts,
+        Counter::HeaderTimeouts,
+        Counter::WriteTimeouts,
+        Counter::Panics,
+    ];
+
+    /// What it counts, for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Counter::Connections => "connections",
+            Counter::ConnectionsRefused => "connections refused",
+            Counter::AcceptErrors => "failed accepts",
+            Counter::Redirects => "redirects",
+            Counter::Gone => "gone",
+            Counter::NotFound => "not found",
+            Counter::MethodsRefused => "methods refused",
+            Counter::Rejected => "rejected",
+            Counter::Misses => "cache misses",
+            Counter::Overloaded => "overloaded",
+            Counter::StoreErrors => "store errors",
+            Counter::IdleTimeouts => "idle timeouts",
+            Counter::HeaderTimeouts => "header timeouts",
+            Counter::WriteTimeouts => "write timeouts",
+            Counter::Panics => "panics",
+        }
+    }
 }
 
 const COUNTERS: usize = Counter::Panics as usize + 1;
@@ -74,6 +116,13 @@ impl SharedCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_are_in_their_places() {
+        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter as usize, index);
+        }
+    }
 
     #[test]
     fn what_is_counted_is_seen_once_it_is_published() {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
+
 /// The drivers that every test of the wire runs on.
 pub(crate) const DRIVERS: [&str; 2] = ["uring", "epoll"];
 
@@ -21,6 +23,13 @@ pub(crate) struct Server {
     data: tempfile::TempDir,
 }
 
+/// Says on the real stderr, which the test runner does not swallow, that something was not run; where everything
+/// must run, that is a failure.
+pub(crate) fn not_run(what: &str) {
+    assert!(std::env::var_os("CAROM_TEST_ALL").is_none(), "not run, though CAROM_TEST_ALL is set: {what}");
+    let _ = writeln!(std::io::stderr(), "not run: {what}");
+}
+
 /// Whether the kernel lets this process have an io_uring; says so if not.
 pub(crate) fn has_driver(driver: &str) -> bool {
     if driver != "uring" {
@@ -29,7 +38,7 @@ pub(crate) fn has_driver(driver: &str) -> bool {
     match io_uring::IoUring::new(8) {
         Ok(_) => true,
         Err(error) => {
-            eprintln!("not run with io_uring: this machine does not allow it ({error})");
+            not_run(&format!("the tests on io_uring, which this machine does not allow ({error})"));
             false
         }
     }
@@ -80,10 +89,9 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// Sends a signal, such as `TERM`.
-    pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Whether the process is still there.
@@ -105,7 +113,7 @@ impl Server {
 
     /// Stops the server and gives its data directory for another one.
     pub(crate) fn stop(mut self) -> tempfile::TempDir {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         assert!(self.wait(PATIENCE).success());
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
     }
@@ -149,6 +157,7 @@ pub(crate) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
     read: usize,
+    was_reset: bool,
 }
 
 impl Client {
@@ -158,7 +167,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream, unread: Vec::new(), read: 0 }
+        Client { stream, unread: Vec::new(), read: 0, was_reset: false }
     }
 
     /// Sends bytes. The server may have closed already: then what it said can still be read.
@@ -216,14 +225,17 @@ impl Client {
                 self.unread.extend_from_slice(&buffer[..bytes]);
                 true
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                self.was_reset = true;
+                false
+            }
             Err(error) => panic!("no answer: {error}"),
         }
     }
 
-    /// Whether the server closes the connection, with nothing more to read.
+    /// Whether the server closes the connection in an orderly way, with nothing more to read.
     pub(crate) fn is_closed(&mut self) -> bool {
-        self.read == self.unread.len() && !self.fill()
+        self.read == self.unread.len() && !self.fill() && !self.was_reset
     }
 
     /// The socket.
@@ -238,6 +250,6 @@ pub(crate) fn govuk_mappings() -> Option<PathBuf> {
     if file.exists() {
         return Some(file);
     }
-    eprintln!("not run: {} is not there", file.display());
+    not_run(&format!("the test of the real map, {}, which is not there", file.display()));
     None
 }
