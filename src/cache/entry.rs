@@ -20,7 +20,7 @@ const _: () = assert!(size_of::<Meta>() == 16 && size_of::<Option<CachedLink>>()
 /// A link as the workers hold it: either present, or known to be absent.
 ///
 /// One allocation behind a thin pointer; a clone is one increment. It never changes: a change of the link is
-/// another `CachedLink`. The shared cache holds links [denser](super::record), and makes one of these for each hit.
+/// another `CachedLink`. The shared cache holds links denser, and makes one of these for each hit.
 #[derive(Clone)]
 pub struct CachedLink(
     /// The bytes are the key, then the target.
