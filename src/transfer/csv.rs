@@ -47,7 +47,7 @@ pub enum CsvError {
         line: u64,
     },
     /// The file can't be read.
-    #[error("it can't be read: {0}")]
+    #[error("it can't be read")]
     Io(#[from] std::io::Error),
 }
 
