@@ -39,7 +39,7 @@ const CONFINED: [(&str, &[&str]); 6] = [
     ("anyhow", &["src/cli"]),
 ];
 
-/// The files that may hold `unsafe`, under a SAFETY note: none.
+/// The files that may hold `unsafe`, under a SAFETY note: monoio lends a socket's descriptor only as a number.
 const UNSAFE: [&str; 1] = ["src/data_plane/socket.rs"];
 
 /// Past this, a file has two things in it.
@@ -80,7 +80,8 @@ fn libraries_stay_where_they_are_known() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
+fn what_is_unsafe_is_known_and_has_its_reason() {
+    assert!(UNSAFE.iter().all(|path| !unsafe_lines(&read(path)).is_empty()), "a file is listed without need");
     hold(&files("src"), unsafe_code);
 }
 
@@ -182,12 +183,23 @@ fn confined(file: &File) -> Vec<String> {
 }
 
 fn unsafe_code(file: &File) -> Vec<String> {
-    if UNSAFE.contains(&&*file.path) {
-        return Vec::new();
+    let found = unsafe_lines(&file.text).into_iter();
+    if !UNSAFE.contains(&&*file.path) {
+        return found.map(|line| format!("{}:{line}: `unsafe`", file.path)).collect();
     }
-    let tokens = lex(&file.text);
-    let found = tokens.iter().filter(|token| token.text == "unsafe");
-    found.map(|token| format!("{}:{}: `unsafe`", file.path, token.line)).collect()
+    let lines: Vec<&str> = file.text.lines().collect();
+    let has_reason = |line: usize| {
+        let before = lines[..line - 1].iter().rev().map(|text| text.trim_start());
+        before.take_while(|line| line.starts_with("//")).any(|line| line.starts_with("// SAFETY:"))
+    };
+    found
+        .filter(|&line| !has_reason(line))
+        .map(|line| format!("{}:{line}: `unsafe` without `// SAFETY:` above it", file.path))
+        .collect()
+}
+
+fn unsafe_lines(text: &str) -> Vec<usize> {
+    lex(text).iter().filter(|token| token.text == "unsafe").map(|token| token.line).collect()
 }
 
 fn long(file: &File) -> Vec<String> {
@@ -562,6 +574,9 @@ mod rules {
     fn unsafe_long_and_unfinished_files_are_found() {
         assert_eq!(complaints(unsafe_code, "src/a.rs", "\nfn f() { unsafe { g() } }"), ["src/a.rs:2: `unsafe`"]);
         assert_eq!(complaints(unsafe_code, "src/a.rs", "// unsafe\n#![deny(unsafe_code)]"), [""; 0]);
+        let listed = "fn f() {\n    // SAFETY: it is\n    // so.\n    unsafe { g() }\n}\n\nunsafe fn h() {}";
+        let missing = format!("{}:7: `unsafe` without `// SAFETY:` above it", UNSAFE[0]);
+        assert_eq!(complaints(unsafe_code, UNSAFE[0], listed), [missing]);
         assert_eq!(complaints(long, "src/a.rs", &"x\n".repeat(FILE_LINES)), [""; 0]);
         assert_eq!(complaints(long, "src/a.rs", &"x\n".repeat(FILE_LINES + 1)).len(), 1);
         for mark in UNFINISHED {

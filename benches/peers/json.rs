@@ -18,6 +18,7 @@ pub(crate) fn render(results: &Results, machine: &Machine, links: usize, seconds
         "wrk": machine.wrk,
         "links": links,
         "slice_s": seconds,
+        "sample": {"requests": results.sample.requests, "links": results.sample.links},
         "servers": servers(results),
         "left_out": results.left_out.iter().map(|(peer, why)| json!({"name": peer.name(), "why": why})).collect::<Vec<_>>(),
         "scenarios": scenarios(results),
@@ -49,6 +50,7 @@ fn scenarios(results: &Results) -> Vec<Value> {
             json!({
                 "name": facts.peer.name(),
                 "requests_per_cpu_second": spread(results.spread(n, facts.peer, Slice::per_cpu_second)),
+                "cpu_share": spread(results.spread(n, facts.peer, Slice::cpu_share)),
                 "requests_per_second": spread(results.spread(n, facts.peer, Slice::per_second)),
                 "p50_us": spread(results.latency(n, facts.peer, |latency| latency.p50_us)),
                 "p99_us": spread(results.latency(n, facts.peer, |latency| latency.p99_us)),

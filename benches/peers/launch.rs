@@ -139,6 +139,11 @@ impl Running {
         }
     }
 
+    /// All that it has printed so far.
+    pub(crate) fn printed(&self) -> Result<String> {
+        fs::read_to_string(&self.output).with_context(|| format!("reading {}", self.output.display()))
+    }
+
     pub(crate) fn last_words(&self) -> String {
         let text = fs::read(&self.output).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);

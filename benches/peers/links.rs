@@ -78,9 +78,25 @@ impl Links {
     }
 
     /// Paths to ask for, one a line, drawn by popularity.
-    pub(crate) fn write_sample(&self, file: &Path, zipf: &Zipf, count: usize, random: &mut Random) -> Result<()> {
-        write_file(file, |out| (0..count).try_for_each(|_| writeln!(out, "{}", self.get(zipf.draw(random)).0)))
+    pub(crate) fn write_sample(&self, file: &Path, zipf: &Zipf, count: usize, random: &mut Random) -> Result<Sample> {
+        let mut asked = vec![false; self.len()];
+        write_file(file, |out| {
+            (0..count).try_for_each(|_| {
+                let index = zipf.draw(random);
+                asked[index] = true;
+                writeln!(out, "{}", self.get(index).0)
+            })
+        })?;
+        Ok(Sample { requests: count, links: asked.iter().filter(|&&asked| asked).count() })
     }
+}
+
+/// How much of the links a slice touches.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) requests: usize,
+    /// Different ones among them.
+    pub(crate) links: usize,
 }
 
 /// Three in four are short codes, the rest slugs somebody typed.

@@ -1,5 +1,6 @@
 //! The results as Markdown, for docs/benchmarks.md.
 
+use crate::links::Sample;
 use crate::machine::Machine;
 use crate::results::{Results, Spread, goals};
 use crate::servers::Peer;
@@ -24,16 +25,36 @@ fn head(out: &mut String, results: &Results, machine: &Machine, links: usize) ->
     let Machine { cpu, kernel, date, cores, wrk } = machine;
     writeln!(out, "{date}, {cpu}, Linux {kernel}; servers on core {}, {wrk} on core {}.", cores.server, cores.load)?;
     let versions: Vec<&str> = results.facts.iter().map(|facts| facts.version.as_str()).collect();
-    writeln!(out, "{}. {} links.\n", versions.join(", "), thousands(links as f64))
+    let Sample { requests, links: asked } = results.sample;
+    writeln!(
+        out,
+        "{}. {} links; a round asks for {} of them in {} requests, over and over.\n",
+        versions.join(", "),
+        thousands(links as f64),
+        thousands(asked as f64),
+        thousands(requests as f64)
+    )
 }
 
 fn speed(out: &mut String, results: &Results) -> fmt::Result {
-    writeln!(out, "| scenario | server | requests per CPU-second (min–max) | requests/s | p50 µs | p99 µs | errors |")?;
-    writeln!(out, "| --- | --- | ---: | ---: | ---: | ---: | ---: |")?;
+    writeln!(
+        out,
+        "| scenario | server | requests per CPU-second (min–max) | CPU share | requests/s | p50 µs | p99 µs | errors |"
+    )?;
+    writeln!(out, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for (n, scenario) in results.scenarios.iter().enumerate() {
         for facts in &results.facts {
             let peer = facts.peer;
-            let Some(per_cpu_second) = results.spread(n, peer, |slice| slice.per_cpu_second()) else { continue };
+            let per_cpu_second = match results.spread(n, peer, |slice| slice.per_cpu_second()) {
+                Some(Spread { median, min, max }) => {
+                    format!("{} ({}–{})", thousands(median), thousands(min), thousands(max))
+                }
+                // Without any slice there is nothing to say; with errors in each, only that.
+                None if results.errors(n, peer) == 0 => continue,
+                None => "–".to_owned(),
+            };
+            let share = results.spread(n, peer, |slice| slice.cpu_share());
+            let share = share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share.median * 100.0));
             let median =
                 |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| thousands(spread.median));
             let errors = match results.errors(n, peer) {
@@ -42,11 +63,8 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
             };
             writeln!(
                 out,
-                "| {} | {peer} | {} ({}–{}) | {} | {} | {} | {errors} |",
+                "| {} | {peer} | {per_cpu_second} | {share} | {} | {} | {} | {errors} |",
                 scenario.label(),
-                thousands(per_cpu_second.median),
-                thousands(per_cpu_second.min),
-                thousands(per_cpu_second.max),
                 median(results.spread(n, peer, |slice| slice.per_second())),
                 median(results.latency(n, peer, |latency| latency.p50_us)),
                 median(results.latency(n, peer, |latency| latency.p99_us)),
@@ -119,7 +137,7 @@ fn notes(out: &mut String, results: &Results) -> fmt::Result {
             if !flagged.is_empty() {
                 writeln!(
                     out,
-                    "Errors: {}, {}: in {} of {} slices; connect {}, read {}, write {}, status {}, timeout {}.",
+                    "Errors: {}, {}: in {} of {} slices, which count for nothing above; connect {}, read {}, write {}, status {}, timeout {}.",
                     scenario.label(),
                     facts.peer,
                     flagged.len(),

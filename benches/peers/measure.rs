@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::launch;
+use crate::links::Sample;
 use crate::results::{Facts, Results};
 use crate::servers::{Peer, Server, Site};
 use crate::wrk::{Scenario, Slice, Wrk};
@@ -16,13 +17,15 @@ pub(crate) struct Plan {
     pub(crate) scenarios: Vec<Scenario>,
     /// Files of paths, one a round.
     pub(crate) samples: Vec<PathBuf>,
+    /// What is in the one that touches the fewest links.
+    pub(crate) sample: Sample,
     /// Length of a slice, in seconds.
     pub(crate) seconds: u64,
 }
 
 /// Measures all servers that can be started; the others are named in the results.
 pub(crate) fn run(plan: &Plan, site: &Site<'_>, wrk: &Wrk) -> Result<Results> {
-    let mut results = Results::new(plan.scenarios.clone(), plan.samples.len());
+    let mut results = Results::new(plan.scenarios.clone(), plan.sample, plan.samples.len());
     let mut servers = Vec::new();
     for &peer in &plan.peers {
         match prepare(peer, site) {

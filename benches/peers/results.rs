@@ -1,5 +1,6 @@
 //! What was measured, and what it says: medians, ratios, goals.
 
+use crate::links::Sample;
 use crate::servers::Peer;
 use crate::wrk::{Latency, Scenario, Slice};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(crate) struct Results {
     pub(crate) facts: Vec<Facts>,
     /// Servers that were not measured, or not to the end, and why.
     pub(crate) left_out: Vec<(Peer, String)>,
+    /// Of how many requests a round's sample is, and of how many links, the fewest of all rounds.
+    pub(crate) sample: Sample,
     rounds: usize,
     /// By scenario, server (as in `facts`), round.
     slices: Vec<Vec<Vec<Option<Slice>>>>,
@@ -45,9 +48,9 @@ impl Spread {
 }
 
 impl Results {
-    pub(crate) fn new(scenarios: Vec<Scenario>, rounds: usize) -> Self {
+    pub(crate) fn new(scenarios: Vec<Scenario>, sample: Sample, rounds: usize) -> Self {
         let slices = vec![Vec::new(); scenarios.len()];
-        Self { scenarios, facts: Vec::new(), left_out: Vec::new(), rounds, slices }
+        Self { scenarios, facts: Vec::new(), left_out: Vec::new(), sample, rounds, slices }
     }
 
     pub(crate) fn add(&mut self, facts: Facts) {
@@ -71,31 +74,52 @@ impl Results {
         self.facts.iter().find(|facts| facts.peer == peer)
     }
 
-    /// The slices of a server in a scenario, one a round as far as it got.
+    /// The slices of a server in a scenario, one a round as far as it got, those with errors among them.
     pub(crate) fn slices(&self, scenario: usize, peer: Peer) -> impl Iterator<Item = &Slice> {
         let server = self.position(peer);
         server.into_iter().flat_map(move |server| self.slices[scenario][server].iter().flatten())
     }
 
-    pub(crate) fn spread(&self, scenario: usize, peer: Peer, figure: impl Fn(&Slice) -> f64) -> Option<Spread> {
-        Spread::of(self.slices(scenario, peer).map(figure).collect())
+    fn sound_slices(&self, scenario: usize, peer: Peer) -> impl Iterator<Item = &Slice> {
+        self.slices(scenario, peer).filter(|slice| slice.is_sound())
     }
 
+    /// Over the slices without errors.
+    pub(crate) fn spread(&self, scenario: usize, peer: Peer, figure: impl Fn(&Slice) -> f64) -> Option<Spread> {
+        Spread::of(self.sound_slices(scenario, peer).map(figure).collect())
+    }
+
+    /// Over the slices without errors.
     pub(crate) fn latency(&self, scenario: usize, peer: Peer, figure: impl Fn(Latency) -> f64) -> Option<Spread> {
-        Spread::of(self.slices(scenario, peer).filter_map(|slice| slice.latency).map(figure).collect())
+        Spread::of(self.sound_slices(scenario, peer).filter_map(|slice| slice.latency).map(figure).collect())
     }
 
     /// Requests per CPU-second of Carom over those of `other`, compared within each round: what moves the machine
-    /// from one minute to the next moves both.
+    /// from one minute to the next moves both. A round in which either had errors does not count.
     pub(crate) fn ratio(&self, scenario: usize, other: Peer) -> Option<Spread> {
         let (carom, other) = (self.position(Peer::Carom)?, self.position(other)?);
         let rounds = self.slices[scenario][carom].iter().zip(&self.slices[scenario][other]);
-        let both = rounds.filter_map(|(a, b)| Some(a.as_ref()?.per_cpu_second() / b.as_ref()?.per_cpu_second()));
+        let sound = |slice: &Option<Slice>| slice.as_ref().filter(|slice| slice.is_sound()).map(Slice::per_cpu_second);
+        let both = rounds.filter_map(|(a, b)| Some(sound(a)? / sound(b)?));
         Spread::of(both.collect())
     }
 
     pub(crate) fn errors(&self, scenario: usize, peer: Peer) -> u64 {
         self.slices(scenario, peer).map(|slice| slice.errors.sum()).sum()
+    }
+
+    /// What keeps this from being a comparison of all servers on all scenarios.
+    pub(crate) fn gaps(&self) -> Vec<String> {
+        let mut gaps: Vec<String> = self.left_out.iter().map(|(peer, why)| format!("{peer} {why}")).collect();
+        for (n, scenario) in self.scenarios.iter().enumerate() {
+            for facts in &self.facts {
+                match self.errors(n, facts.peer) {
+                    0 => {}
+                    count => gaps.push(format!("{} had {count} errors with {}", facts.peer, scenario.label())),
+                }
+            }
+        }
+        gaps
     }
 
     pub(crate) fn left_out_text(&self) -> String {

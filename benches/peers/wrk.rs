@@ -71,6 +71,17 @@ impl Slice {
         self.requests as f64 / self.cpu_seconds
     }
 
+    /// How busy the server was, of one core.
+    pub(crate) fn cpu_share(&self) -> f64 {
+        self.cpu_seconds / self.seconds
+    }
+
+    /// Whether all requests were answered as they should be. If not, it says nothing about speed: an error may be
+    /// cheaper than the answer that was due.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.errors.sum() == 0
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.requests as f64 / self.seconds
     }

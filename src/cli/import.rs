@@ -17,8 +17,8 @@ use super::Exit;
 use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
 use super::text::{self, count, grouped};
 use crate::engine::{Engine, EngineConfig, SetSummary, SetWriter, SubmitError};
-use crate::link::Action;
-use crate::transfer::{CsvReader, ImportRow};
+use crate::link::{Action, shown};
+use crate::transfer::{CsvError, CsvReader, ImportRow};
 
 /// Import links from a CSV file, all or none of them
 ///
@@ -171,14 +171,14 @@ impl Survey {
         let named = || not_imported(file);
         let mut reader = CsvReader::new(&mut input).with_context(named)?;
         if let ignored @ [_, ..] = reader.ignored_columns() {
-            bar.suspend(|| eprintln!("carom: columns that are not used: {}", ignored.join(", ")));
+            bar.suspend(|| text::tell!("carom: columns that are not used: {}", shown(&ignored.join(", "))));
         }
         while let Some(row) = reader.next_row().with_context(named)? {
             match row {
                 Ok(row) => survey.compare(&row, engine)?,
                 Err(error) => {
                     survey.invalid += 1;
-                    bar.suspend(|| eprintln!("{error}"));
+                    bar.suspend(|| text::tell!("{error}"));
                 }
             }
         }
@@ -208,8 +208,8 @@ impl Survey {
 
     fn print_refusal(&self) {
         let (are, them) = if self.invalid == 1 { ("is", "it") } else { ("are", "them") };
-        eprintln!(
-            "carom: {} of {} {are} invalid; nothing was changed. Mend {them}, or import the rest with --keep-going.",
+        text::tell!(
+            "carom: {} of {} {are} invalid; nothing was changed. Mend {them}, or import the rest with `carom import --keep-going`.",
             grouped(self.invalid),
             count(self.rows(), "row")
         );
@@ -232,12 +232,17 @@ impl Survey {
 fn write(engine: &Engine, file: &Path, survey: &Survey) -> Result<SetSummary> {
     let changed_meanwhile =
         || anyhow!("{} changed while it was read; nothing was imported. Import it again", file.display());
+    // The first pass could read all of it: what is wrong with its text now was not there then.
+    let unreadable = |error| match error {
+        error @ CsvError::Io(_) => anyhow::Error::new(error).context(not_imported(file)),
+        _ => changed_meanwhile(),
+    };
     let mut set = engine.begin_set()?;
     let bar = bytes_bar("writing", file);
     let mut input = Input::open(file, &bar)?;
-    let mut reader = CsvReader::new(&mut input).map_err(|_| changed_meanwhile())?;
+    let mut reader = CsvReader::new(&mut input).map_err(unreadable)?;
     let mut differs = survey.differs.iter();
-    while let Some(row) = reader.next_row().map_err(|_| changed_meanwhile())? {
+    while let Some(row) = reader.next_row().map_err(unreadable)? {
         // The invalid ones were listed by the first pass.
         let Ok(row) = row else { continue };
         if *differs.next().ok_or_else(changed_meanwhile)? {

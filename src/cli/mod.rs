@@ -44,19 +44,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match command {
         Command::Serve(raw) => match raw.check() {
             Ok(arguments) => serve::run(arguments),
-            Err(error) => {
-                eprintln!("carom: {error}");
-                return Exit::Usage.into();
-            }
+            Err(error) => return misused(&error).into(),
         },
         Command::Import(arguments) => import::run(&arguments),
-        Command::Resolve(arguments) => resolve::run(&arguments),
+        Command::Resolve(raw) => match raw.check() {
+            Ok(arguments) => resolve::run(arguments),
+            Err(error) => return misused(&error).into(),
+        },
     };
     let exit = result.unwrap_or_else(|error| {
-        eprintln!("carom: {error:#}");
+        text::tell!("carom: {error:#}");
         Exit::Failed
     });
     exit.into()
+}
+
+/// Says what is wrong with the arguments.
+fn misused(error: &dyn std::error::Error) -> Exit {
+    text::tell!("carom: {error}");
+    Exit::Usage
 }
 
 /// Prints what clap has to say: help, the version, or what is wrong with the arguments.
@@ -68,10 +74,10 @@ fn explain(error: &clap::Error) -> Exit {
     }
     let text = error.to_string();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        eprint!("{text}");
+        text::tell!("{}", text.trim_end());
         return Exit::Usage;
     }
-    eprint!("carom: {}", text.strip_prefix("error: ").unwrap_or(&text));
+    text::tell!("carom: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end());
     Exit::Usage
 }
 

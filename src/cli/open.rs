@@ -22,7 +22,7 @@ pub(super) fn engine(config: &EngineConfig) -> Result<OwnedEngine> {
 
 fn report(recovery: &Recovery) {
     if let Some(torn) = &recovery.torn {
-        eprintln!(
+        super::text::tell!(
             "carom: WARNING: {} ended with an unfinished record at offset {} ({}). It was cut off. No change that \
              was acknowledged is lost.",
             torn.path.display(),
@@ -31,7 +31,7 @@ fn report(recovery: &Recovery) {
         );
     }
     if let Some(aside) = &recovery.set_aside {
-        eprintln!(
+        super::text::tell!(
             "carom: WARNING: the store could not be used: {}. It was rebuilt from the log. The old store is now {}; \
              delete it when the links are as expected and nobody wants to look into it.",
             aside.reason,
@@ -39,7 +39,7 @@ fn report(recovery: &Recovery) {
         );
     }
     if recovery.applied_records > 0 {
-        eprintln!(
+        super::text::tell!(
             "carom: brought the store up to date with {} of the log",
             super::text::count(recovery.applied_records, "record")
         );

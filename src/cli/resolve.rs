@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use url::Url;
 
 use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
 use super::{Exit, text};
 use crate::cache::CachedLink;
 use crate::engine::{Engine, EngineConfig, Lookup, Resolved, resolve};
-use crate::link::{Link, RequestKey};
+use crate::link::{KeyError, Link, RequestKey, SourceUrl, shown};
 use crate::store::StoreError;
 
 /// Say what a URL would be answered, and by which link
@@ -24,12 +23,36 @@ pub(super) struct Arguments {
     data: PathBuf,
 }
 
+/// A URL that no browser asks for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotUrl {
+    /// Not one at all, or of another scheme.
+    #[error("`{}` is not an http(s) URL; write it as in http://www.example.com/old, or a path such as /old", shown(.0))]
+    Invalid(String),
+    /// One word.
+    #[error("`{}` may be a path or a host; write `{}` for the path, or `{}` for the host", shown(.0), shown(.1), shown(.2))]
+    Ambiguous(String, String, String),
+}
+
+impl Arguments {
+    /// Refuses what is no URL.
+    pub(super) fn check(self) -> Result<ResolveArgs, NotUrl> {
+        Ok(ResolveArgs { key: request_key(&self.url)?, url: self.url, data: self.data })
+    }
+}
+
+/// The arguments, checked.
+pub(super) struct ResolveArgs {
+    key: RequestKey,
+    url: String,
+    data: PathBuf,
+}
+
 /// Prints the answer.
-pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let mut key = request_key(&arguments.url)?;
-    let data = &arguments.data;
-    if !data.join("log").is_dir() {
-        // Opening it would create it.
+pub(super) fn run(arguments: ResolveArgs) -> Result<Exit> {
+    let ResolveArgs { mut key, url, data } = arguments;
+    if !data.join("log").is_dir() && !data.join("store").is_dir() {
+        // Opening it would create it. One that has lost its log is refused there.
         bail!(
             "there are no links in {}: it is not a data directory of carom. Name the one that was imported into \
              with --data",
@@ -37,35 +60,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         );
     }
     // What is looked at once is not worth caching.
-    let config = EngineConfig { data: data.clone(), cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
+    let config = EngineConfig { data, cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
     let engine = open::engine(&config)?;
-    let answer = answer(engine.engine(), &mut key, &arguments.url);
+    let answer = answer(engine.engine(), &mut key, &url);
     let closed = engine.close();
     text::say!("{}", answer?);
     closed?;
     Ok(Exit::Done)
 }
 
-/// What a browser would ask for.
-fn request_key(text: &str) -> Result<RequestKey> {
-    let is_path = text.starts_with('/');
-    let url = if is_path {
-        // The host stands in for none.
-        Url::parse(&format!("http://any.invalid{text}"))
-    } else if text.contains("://") {
-        Url::parse(text)
-    } else {
-        Url::parse(&format!("http://{text}"))
-    };
-    let url = url.with_context(|| {
-        anyhow!("`{text}` is not a URL; write it as in http://www.example.com/old, or a path such as /old")
+/// What a browser would ask for. It is read as a source is, but for what a browser keeps to itself.
+fn request_key(text: &str) -> Result<RequestKey, NotUrl> {
+    let asked = SourceUrl::parse(text).map_err(|error| match error {
+        KeyError::Ambiguous { text, path, url } => NotUrl::Ambiguous(text, path, url),
+        _ => NotUrl::Invalid(text.to_owned()),
     })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        bail!("`{text}` is neither http nor https; write it as in http://www.example.com/old");
-    }
+    let url = asked.url();
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let mut key = RequestKey::default();
-    key.set((!is_path).then_some(host.as_bytes()), url.path().as_bytes(), url.query().map(str::as_bytes));
+    key.set((!asked.is_any_host()).then_some(host.as_bytes()), url.path().as_bytes(), url.query().map(str::as_bytes));
     Ok(key)
 }
 
@@ -104,7 +117,7 @@ fn answer(engine: &Engine, key: &mut RequestKey, asked: &str) -> Result<String> 
     Ok(match (resolved, lookup.seen) {
         // The lookup that answers is the last one.
         (Resolved::Link(()), Some(link)) => describe(&link),
-        _ => format!("404 Not Found: no link matches {asked}"),
+        _ => format!("404 Not Found: no link matches {}", shown(asked)),
     })
 }
 
@@ -132,16 +145,22 @@ mod tests {
             ("www.example.com:8080/a", "www.example.com/a"),
             ("https://user:word@www.example.com", "www.example.com/"),
             ("/sale?x", "*/sale?x"),
+            ("*/sale", "*/sale"),
+            ("www.example.com/go?to=http://x.example/", "www.example.com/go?to=http://x.example/"),
+            ("/go?to=http://x.example/", "*/go?to=http://x.example/"),
+            (r"http:\\www.example.com\old", "www.example.com/old"),
         ] {
             let key = request_key(text).unwrap();
             assert_eq!(key.query_key().unwrap_or(key.path_key()), host_key.as_bytes(), "{text}");
         }
         for (text, part) in [
-            ("", "`` is not a URL; write it as in http://www.example.com/old"),
-            ("http://", "`http://` is not a URL"),
-            ("ftp://a/b", "`ftp://a/b` is neither http nor https"),
+            ("", "`` is not an http(s) URL; write it as in http://www.example.com/old"),
+            ("http://", "`http://` is not an http(s) URL"),
+            ("ftp://a/b", "`ftp://a/b` is not an http(s) URL"),
+            ("mailto:x@y", "`mailto:x@y` is not an http(s) URL"),
+            ("old", "`old` may be a path or a host; write `/old` for the path, or `http://old/` for the host"),
         ] {
-            let error = format!("{:#}", request_key(text).map(drop).unwrap_err());
+            let error = request_key(text).map(drop).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }

@@ -23,8 +23,8 @@ pub(super) struct RawArguments {
     /// Where the links are kept; it is created if it is missing
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
-    /// Address and port to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    /// IP address and port to listen on, such as 127.0.0.1:8080
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
     /// Import this CSV file first, as `carom import` does; with invalid rows in it, nothing is served
     #[arg(long, value_name = "FILE")]
@@ -56,6 +56,11 @@ pub(super) struct RawArguments {
     /// Most connections that one worker keeps open
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     max_connections: usize,
+}
+
+/// Names are left to others: one may stand for many addresses, and for others tomorrow.
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and port, such as 127.0.0.1:8080")
 }
 
 /// How the workers wait for the network.
@@ -157,24 +162,24 @@ pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     }
     let example = engine.engine().first_link()?;
     let served = data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
-        eprintln!("carom: listening on {address} with {driver}");
+        text::tell!("carom: listening on {address} with {driver}");
         if let Some(link) = example {
-            eprintln!("carom: try: {}", curl_line(address, &link.key));
+            text::tell!("carom: try: {}", curl_line(address, &link.key));
         }
     });
     let closed = engine.close();
     let Served { requests, connections, counts, cut } = served?;
     closed?;
     let (requests, connections) = (text::count(requests, "request"), text::count(connections, "connection"));
-    eprintln!("carom: stopped after {requests} on {connections}");
+    text::tell!("carom: stopped after {requests} on {connections}");
     let counts: Vec<String> = counts
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(counter, count)| format!("{count} {}", counter.name()))
         .collect();
-    eprintln!("carom: counted: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
+    text::tell!("carom: counted: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
     if cut {
-        eprintln!("carom: some connections had not ended in time and were cut; --drain-timeout gives them longer");
+        text::tell!("carom: some connections had not ended in time and were cut; --drain-timeout gives them longer");
     }
     Ok(Exit::Done)
 }

@@ -11,6 +11,15 @@ macro_rules! say {
 }
 pub(super) use say;
 
+/// Prints a line to stderr, for whoever still reads it: unlike `eprintln`, which panics if nobody does.
+macro_rules! tell {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+pub(super) use tell;
+
 /// `1 row`, `2,000 rows`.
 pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::key::LinkKey;
+use super::shown::shown;
 use super::target::Target;
 
 /// The statuses a link can answer with (RFC 9110 §15.4, §15.5.11).
@@ -25,7 +26,7 @@ pub enum Status {
 
 /// A status that no link can answer with.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the status `{0}` is not one of 301, 302, 303, 307, 308 and 410")]
+#[error("the status `{}` is not one of 301, 302, 303, 307, 308 and 410", shown(.0))]
 pub struct StatusError(pub String);
 
 impl Status {

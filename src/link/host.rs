@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::shown::shown;
 use crate::limits::HOST_BYTES;
 
 /// The host of a link: lower-case ASCII, IDNs as A-labels, no port, no trailing dot; or `*`, any host.
@@ -18,8 +19,11 @@ pub enum HostError {
     #[error("the host has {0} bytes; at most {HOST_BYTES} are allowed")]
     TooLong(usize),
     /// Not a name that a browser would ask for.
-    #[error("`{0}` is not a valid host name")]
+    #[error("`{}` is not a valid host name", shown(.0))]
     Invalid(String),
+    /// The name of a scheme, which hardly is the name of a host.
+    #[error("`{0}` is not a valid host name; was `{0}://` meant?")]
+    Scheme(&'static str),
 }
 
 impl Host {
@@ -31,25 +35,13 @@ impl Host {
         Host(Self::ANY.into())
     }
 
-    /// Reads a host as people write it: any case, with or without a trailing dot, IDNs as U-labels or
-    /// A-labels, `*` for any host. Without a port.
-    ///
-    /// # Errors
-    /// If it is empty, too long, or nothing that the WHATWG host parser takes.
-    pub fn parse(text: &str) -> Result<Self, HostError> {
-        if text == Self::ANY {
-            return Ok(Self::any());
-        }
-        if text.is_empty() {
-            return Err(HostError::Empty);
-        }
-        let host = url::Host::parse(text).map_err(|_| HostError::Invalid(text.to_owned()))?;
-        Self::from_serialised(&host.to_string())
-    }
-
     /// Takes a host that the WHATWG parser has serialised.
     pub(super) fn from_serialised(host: &str) -> Result<Self, HostError> {
         let host = host.strip_suffix('.').unwrap_or(host);
+        // `https//www.example.com`, with the colon forgotten.
+        if let Some(scheme) = ["http", "https"].into_iter().find(|scheme| *scheme == host) {
+            return Err(HostError::Scheme(scheme));
+        }
         // The parser admits `*`, which here would mean every host, and empty labels: with one at the end the
         // canonical form would not be the canonical form of itself.
         if host.is_empty() {
@@ -99,6 +91,11 @@ impl fmt::Debug for Host {
 mod tests {
     use super::*;
 
+    fn host(text: &str) -> Result<Host, HostError> {
+        let parsed = url::Host::parse(text).map_err(|_| HostError::Invalid(text.to_owned()))?;
+        Host::from_serialised(&parsed.to_string())
+    }
+
     #[test]
     fn hosts_take_their_canonical_form() {
         for (raw, canonical) in [
@@ -109,18 +106,17 @@ mod tests {
             ("my_host", "my_host"),
             ("0x7f.1", "127.0.0.1"),
             ("[::1]", "[::1]"),
-            ("*", "*"),
         ] {
-            assert_eq!(Host::parse(raw).unwrap().as_str(), canonical, "{raw}");
+            assert_eq!(host(raw).unwrap().as_str(), canonical, "{raw}");
         }
     }
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for raw in ["", ".", "a b", "a/b", "*.example.com", "a..", "a:80", "[::1", "a%00b"] {
-            assert!(Host::parse(raw).is_err(), "{raw}");
+        for raw in ["", ".", "a b", "a/b", "*.example.com", "a..", "a:80", "[::1", "a%00b", "*", "https"] {
+            assert!(host(raw).is_err(), "{raw}");
         }
-        assert!(matches!(Host::parse(&"a".repeat(300)), Err(HostError::TooLong(300))));
+        assert!(matches!(host(&"a".repeat(300)), Err(HostError::TooLong(300))));
     }
 
     #[test]

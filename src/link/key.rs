@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use url::Url;
-
 use super::host::{Host, HostError};
 use super::normalize;
+use super::shown::shown;
+use super::source::SourceUrl;
 use crate::limits::LINK_KEY_BYTES;
 
 /// The key of a link: host, path and, for a link that is keyed with it, the query.
@@ -23,13 +23,26 @@ pub enum KeyError {
     #[error("the source is empty; write a URL such as `http://www.example.com/old` or a path such as `/old`")]
     Empty,
     /// Neither a URL nor a path.
-    #[error("the source `{0}` is neither an http(s) URL nor a path that begins with `/`")]
+    #[error("the source `{}` is neither an http(s) URL nor a path that begins with `/`", shown(.0))]
     NotUrl(String),
+    /// A word that may be a path without its `/` as well as a host without its scheme.
+    #[error(
+        "the source `{}` may be a path or a host; write `{}` for a path on every host, or `{}` for a host",
+        shown(.text), shown(.path), shown(.url)
+    )]
+    Ambiguous {
+        /// The text.
+        text: String,
+        /// The same as a path.
+        path: String,
+        /// The same as the URL of a host.
+        url: String,
+    },
     /// A control character.
-    #[error("the source {0:?} holds a control character")]
+    #[error("the source `{}` holds a control character", shown(.0))]
     Control(String),
     /// The host is none.
-    #[error("the source `{text}`: {error}")]
+    #[error("the source `{}`: {error}", shown(.text))]
     Host {
         /// The whole source.
         text: String,
@@ -37,10 +50,10 @@ pub enum KeyError {
         error: HostError,
     },
     /// Browsers send neither to a server.
-    #[error("the source `{0}` has a {1}, which no request carries; leave it out")]
+    #[error("the source `{}` has a {}, which no request carries; leave it out", shown(.0), .1)]
     Unsendable(String, &'static str),
     /// Longer than [`LINK_KEY_BYTES`].
-    #[error("the source `{0}` has {1} bytes in canonical form; at most {LINK_KEY_BYTES} are allowed")]
+    #[error("the source `{}` has {} bytes in canonical form; at most {LINK_KEY_BYTES} are allowed", shown(.0), .1)]
     TooLong(String, usize),
 }
 
@@ -51,34 +64,15 @@ impl LinkKey {
     /// # Errors
     /// If the text is none of these, is too long, or holds what no request can carry.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        if text.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        if text.bytes().any(|byte| byte.is_ascii_control()) {
-            // The URL parser would drop tabs and newlines without a word.
-            return Err(KeyError::Control(text.to_owned()));
-        }
-        let path = text.strip_prefix(Host::ANY).unwrap_or(text);
-        let (url, any_host) = if path.starts_with('/') {
-            // The host stands in for any; it is not part of the key.
-            (Url::parse(&format!("http://any.invalid{path}")), true)
-        } else if text.split(['/', '?', '#']).next().is_some_and(|start| start.ends_with(':')) {
-            // A scheme; a host can't end in a colon.
-            (Url::parse(text), false)
-        } else {
-            (Url::parse(&format!("http://{text}")), false)
-        };
-        let url = match url {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => url,
-            _ => return Err(KeyError::NotUrl(text.to_owned())),
-        };
+        let source = SourceUrl::parse(text)?;
+        let url = source.url();
         if !url.username().is_empty() || url.password().is_some() {
             return Err(KeyError::Unsendable(text.to_owned(), "user name"));
         }
         if url.fragment().is_some() {
             return Err(KeyError::Unsendable(text.to_owned(), "fragment"));
         }
-        let host = if any_host {
+        let host = if source.is_any_host() {
             Host::any()
         } else {
             Host::from_serialised(url.host_str().unwrap_or_default())
@@ -142,6 +136,7 @@ mod tests {
     use super::*;
     use crate::link::RequestKey;
     use proptest::prelude::*;
+    use url::Url;
 
     fn key(text: &str) -> String {
         LinkKey::parse(text).unwrap().as_str().to_owned()
@@ -164,6 +159,16 @@ mod tests {
             ("/a?b?", "*/a?b?"),
             ("http://b\u{fc}cher.example/\u{e9}", "xn--bcher-kva.example/%C3%A9"),
             (r"http://a.example\b\..\c", "a.example/c"),
+            (r"http:\\www.example.com\old", "www.example.com/old"),
+            (r"HTTPS:/\www.example.com\old?a\b", "www.example.com/old?a%5Cb"),
+            ("http:/www.example.com/old", "www.example.com/old"),
+            (r"www.example.com\old", "www.example.com/old"),
+            ("intranet:8080/old", "intranet/old"),
+            ("127.0.0.1:8080", "127.0.0.1/"),
+            ("[::1]:8080/old", "[::1]/old"),
+            ("http://old", "old/"),
+            ("old/", "old/"),
+            (r"old\x", "old/x"),
         ] {
             assert_eq!(key(text), canonical, "{text}");
         }
@@ -182,6 +187,23 @@ mod tests {
             ("http://a.example/a\tb", "control"),
             ("http:///x y", "neither"),
             ("http://*.example.com/x", "*.example.com"),
+            (r"\old", r"`\old` is neither an http(s) URL"),
+            (r"\\www.example.com\old", "neither an http(s) URL"),
+            ("tel:123", "`tel:123` is neither an http(s) URL"),
+            ("Tel:123/x", "neither an http(s) URL"),
+            ("mailto:x@y", "`mailto:x@y` is neither an http(s) URL"),
+            ("http:www.example.com", "neither an http(s) URL"),
+            ("https:443", "neither an http(s) URL"),
+            ("https//example.com/x", "`https` is not a valid host name; was `https://` meant?"),
+            ("http://http/example.com/x", "`http` is not a valid host name"),
+            (
+                "spring-sale",
+                "the source `spring-sale` may be a path or a host; write `/spring-sale` for a path on every host, \
+                 or `http://spring-sale/` for a host",
+            ),
+            ("old?a=/b", "write `/old?a=/b` for a path on every host, or `http://old/?a=/b` for a host"),
+            ("localhost", "`http://localhost/` for a host"),
+            ("spring sale", "neither an http(s) URL nor a path"),
         ] {
             let error = LinkKey::parse(text).expect_err(text).to_string();
             assert!(error.contains(part), "{text}: {error}");
@@ -201,22 +223,35 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_browser_sends_for_a_source_finds_its_key(
+            scheme in "[hH][tT][tT][pP][sS]?:[/\\\\]{1,3}",
             host in "[a-zA-Z][a-zA-Z0-9]{0,8}(\\.[a-zA-Z]{2,5}){0,2}\\.?",
             port in proptest::option::of(1u16..),
-            path in "(/[ -\"$->@-~\u{e0}-\u{ff}]{0,8}){0,4}",
+            path in "([/\\\\][ -\"$->@-~\u{e0}-\u{ff}]{0,8}){0,4}",
             query in proptest::option::of("[ -\"$-~\u{e0}-\u{ff}]{0,12}"),
         ) {
             let port = port.map_or(String::new(), |port| format!(":{port}"));
             let query = query.map_or(String::new(), |query| format!("?{query}"));
-            let text = format!("http://{host}{port}{path}{query}");
+            let text = format!("{scheme}{host}{port}{path}{query}");
             let url = Url::parse(&text);
             prop_assume!(url.is_ok());
             let url = url.unwrap();
+            // These are taken for a scheme that lost its colon.
+            prop_assume!(!matches!(url.host_str(), Some("http" | "https" | "http." | "https.")));
             let key = LinkKey::parse(&text).unwrap();
             prop_assert_eq!(key.as_str(), key_of_request(&url));
             // The browser's own spelling of it is the same key, and so is the key's own text.
             prop_assert_eq!(&LinkKey::parse(url.as_str()).unwrap(), &key);
             prop_assert_eq!(&LinkKey::parse(&format!("https://{key}")).unwrap(), &key);
+            prop_assert_eq!(&LinkKey::parse(key.as_str()).unwrap(), &key);
+        }
+
+        #[test]
+        fn a_key_reads_back_as_itself_however_it_was_written(
+            text in "(https?|HTTP|tel|a|old|\\*|a\\.example)?(:|:/|:\\\\\\\\|:80|/|//|\\\\)?[a-z./\\\\:?*@%]{0,12}",
+        ) {
+            if let Ok(key) = LinkKey::parse(&text) {
+                prop_assert_eq!(&LinkKey::parse(key.as_str()), &Ok(key.clone()), "{}", text);
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ mod host;
 mod key;
 mod normalize;
 mod request_key;
+mod shown;
+mod source;
 mod target;
 
 pub use codec::{DecodeError, StoredEntry, decode_payload, encode_payload};
@@ -19,4 +21,7 @@ pub use destination::{Destination, DestinationError, Link, LinkId, Status, Statu
 pub use host::{Host, HostError};
 pub use key::{KeyError, LinkKey};
 pub use request_key::RequestKey;
+pub(crate) use shown::shown;
+pub use source::SourceUrl;
+pub(crate) use source::is_plainly_url_or_path;
 pub use target::{Target, TargetError};

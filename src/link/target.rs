@@ -4,6 +4,7 @@ use std::fmt;
 
 use url::Url;
 
+use super::shown::shown;
 use crate::limits::TARGET_BYTES;
 
 /// The target of a redirect: an absolute http or https URL in its WHATWG serialisation, which is ASCII without
@@ -21,10 +22,13 @@ pub enum TargetError {
     #[error("the target is empty; a redirect needs an absolute URL such as `https://www.example.com/new`")]
     Empty,
     /// A control character.
-    #[error("the target {0:?} holds a control character")]
+    #[error("the target `{}` holds a control character", shown(.0))]
     Control(String),
     /// Not an absolute URL.
-    #[error("the target `{text}` is not an absolute URL ({reason}); write it as in `https://www.example.com/new`")]
+    #[error(
+        "the target `{}` is not an absolute URL ({reason}); write it as in `https://www.example.com/new`",
+        shown(.text)
+    )]
     NotUrl {
         /// The text.
         text: String,
@@ -32,10 +36,10 @@ pub enum TargetError {
         reason: url::ParseError,
     },
     /// Another scheme than http and https.
-    #[error("the target `{0}` is neither http nor https")]
+    #[error("the target `{}` is neither http nor https", shown(.0))]
     Scheme(String),
     /// A user name or password.
-    #[error("the target `{0}` holds a user name or password; leave it out")]
+    #[error("the target `{}` holds a user name or password; leave it out", shown(.0))]
     Userinfo(String),
     /// Longer than [`TARGET_BYTES`].
     #[error("the target has {0} bytes; at most {TARGET_BYTES} are allowed")]

@@ -1,5 +1,7 @@
 //! Which column of a file holds what, by the names in its header.
 
+use crate::link::shown;
+
 /// Names of the column that holds the source of a link, as [`plain`] makes them.
 const SOURCE: &[&str] = &[
     "source",
@@ -21,6 +23,9 @@ const SOURCE: &[&str] = &[
     "slug",
 ];
 
+/// Those of them that say it is a path, which some write without its `/`.
+const SOURCE_PATH: &[&str] = &["sourcepath", "frompath", "oldpath", "requestpath", "path", "slug"];
+
 /// Names of the column that holds the target.
 const TARGET: &[&str] = &[
     "target",
@@ -41,27 +46,26 @@ const TARGET: &[&str] = &[
     "longlink",
 ];
 
-/// Names of the column that holds the status.
-const STATUS: &[&str] = &[
-    "status",
-    "statuscode",
-    "code",
-    "http",
-    "httpstatus",
-    "httpcode",
-    "httpstatuscode",
-    "redirectcode",
-    "redirectstatus",
-    "type",
-    "redirecttype",
+/// Names of the column that holds the status. Of those in a header, the one that is named first here: beside a
+/// `code`, a `status` says whether the link is in use, and a `type` says anything.
+const STATUS: [&[&str]; 3] = [
+    &["statuscode", "code", "http", "httpstatus", "httpcode", "httpstatuscode", "redirectcode", "redirectstatus"],
+    &["status"],
+    &["type", "redirecttype"],
 ];
+
+/// Names of the column that says whether the source is a pattern.
+const REGEX: &[&str] = &["regex", "isregex"];
 
 /// Which column holds what, counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) source: usize,
+    /// Whether the source is a path even if it lacks its `/`.
+    pub(super) source_is_path: bool,
     pub(super) target: usize,
     pub(super) status: Option<usize>,
+    pub(super) regex: Option<usize>,
     /// The names of the others.
     pub(super) ignored: Vec<String>,
     /// How many there are.
@@ -75,15 +79,19 @@ pub enum ColumnsError {
     #[error("the file is empty; its first line must be a header such as `source,target,status`")]
     Empty,
     /// Another encoding, or no text at all.
-    #[error("the header `{0}` is not UTF-8; save the file as CSV in UTF-8")]
+    #[error("the header `{}` is not UTF-8; save the file as CSV in UTF-8", shown(.0))]
     NotUtf8(String),
     /// The first line is a row.
-    #[error("the first line `{0}` is a row and not a header; put a header such as `source,target,status` before it")]
+    #[error(
+        "the first line `{}` is a row and not a header; put a header such as `source,target,status` before it",
+        shown(.0)
+    )]
     NoHeader(String),
     /// A column that must be there is not.
     #[error(
-        "no column of the header `{header}` is the {role}; name it `{role}`, and separate the columns by commas, \
-         as in `source,target,status`. The status may be left out"
+        "no column of the header `{}` is the {role}; name it `{role}`, and separate the columns by commas, \
+         as in `source,target,status`. The status may be left out",
+        shown(.header)
     )]
     Missing {
         /// What it would hold.
@@ -92,7 +100,10 @@ pub enum ColumnsError {
         header: String,
     },
     /// Two columns that may both be meant.
-    #[error("both `{first}` and `{second}` may be the {role} in the header `{header}`; rename the one that is not")]
+    #[error(
+        "both `{}` and `{}` may be the {role} in the header `{}`; rename the one that is not",
+        shown(.first), shown(.second), shown(.header)
+    )]
     Ambiguous {
         /// What they would hold.
         role: &'static str,
@@ -110,8 +121,8 @@ impl Columns {
     pub(super) fn of_header<'a>(cells: impl Iterator<Item = &'a [u8]>) -> Result<Self, ColumnsError> {
         let cells: Vec<&[u8]> = cells.map(<[u8]>::trim_ascii).collect();
         let joined = cells.join(&b',');
-        let shown = String::from_utf8_lossy(&joined);
-        let header = || shown.chars().take(200).collect::<String>();
+        let text = String::from_utf8_lossy(&joined);
+        let header = || text.to_string();
         let names = cells.iter().map(|cell| std::str::from_utf8(cell)).collect::<Result<Vec<_>, _>>();
         let names = names.map_err(|_| ColumnsError::NotUtf8(header()))?;
         if names.iter().any(|name| name.starts_with('/') || name.contains("://")) {
@@ -132,11 +143,16 @@ impl Columns {
         let missing = |role| ColumnsError::Missing { role, header: header() };
         let source: usize = find("source", SOURCE)?.ok_or_else(|| missing("source"))?;
         let target = find("target", TARGET)?.ok_or_else(|| missing("target"))?;
-        let status = find("status", STATUS)?;
-        let used = |index: &usize| [Some(source), Some(target), status].contains(&Some(*index));
+        let mut status = None;
+        for rank in STATUS {
+            status = status.or(find("status", rank)?);
+        }
+        let regex = find("mark of a regular expression", REGEX)?;
+        let source_is_path = SOURCE_PATH.contains(&plain(names[source]).as_str());
+        let used = |index: &usize| [Some(source), Some(target), status, regex].contains(&Some(*index));
         let ignored = (0..).zip(&names).filter(|(index, name)| !used(index) && !name.is_empty());
         let ignored = ignored.map(|(_, name)| (*name).to_owned()).collect();
-        Ok(Columns { source, target, status, ignored, len: names.len() })
+        Ok(Columns { source, source_is_path, target, status, regex, ignored, len: names.len() })
     }
 }
 
@@ -167,6 +183,8 @@ mod tests {
             ("HTTP-Status, TO ,from", 2, 1, Some(0), vec![]),
             ("id,request_path,Destination,,title,type", 1, 2, Some(5), vec!["id", "title"]),
             ("Short URL,Long URL", 0, 1, None, vec![]),
+            ("from,to,type,status", 0, 1, Some(3), vec!["type"]),
+            ("source,target,regex,code,type,hits,title,status", 0, 1, Some(3), vec!["type", "hits", "title", "status"]),
         ] {
             let found = columns(header).unwrap();
             assert_eq!((found.source, found.target, found.status), (source, target, status), "{header}");
@@ -176,8 +194,24 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_paths_is_known_by_its_name() {
+        for (header, is_path) in [
+            ("Slug,To", true),
+            ("path,to", true),
+            ("Old Path,to", true),
+            ("request_path,to", true),
+            ("source,target path", false),
+            ("old,new", false),
+            ("Request URL,to", false),
+        ] {
+            assert_eq!(columns(header).unwrap().source_is_path, is_path, "{header}");
+        }
+    }
+
+    #[test]
     fn every_known_name_is_known_once_and_in_plain_form() {
-        let mut known = [SOURCE, TARGET, STATUS].concat();
+        let mut known = [SOURCE, TARGET, &STATUS.concat(), REGEX].concat();
+        assert!(SOURCE_PATH.iter().all(|name| SOURCE.contains(name)));
         assert!(known.iter().all(|name| plain(name) == *name));
         let names = known.len();
         known.sort_unstable();
@@ -204,9 +238,9 @@ mod tests {
                  is not",
             ),
             (
-                "from,to,type,status",
-                "both `type` and `status` may be the status in the header `from,to,type,status`; rename the one \
-                 that is not",
+                "from,to,code,HTTP code",
+                "both `code` and `HTTP code` may be the status in the header `from,to,code,HTTP code`; rename the \
+                 one that is not",
             ),
             (
                 "/a,https://b.example/,301",

@@ -3,24 +3,27 @@
 //! The first record is the header. It must name a source and a target column and may name a status column, by
 //! any of the usual names, whatever their case, spaces, underscores and hyphens. Other columns are ignored.
 //!
+//! - In a column that by its name holds paths, such as `slug`, they need not begin with `/`.
+//! - A row that a `regex` column says is one is an error: read as a path it would match nothing.
 //! - A row without status is a 301. 410 is never assumed: a row with neither target nor status is an error.
 //! - Rows may have fewer fields than the header; what is missing is empty. Fields beyond the header must be empty.
 //! - White space around a field is dropped. A record in which all fields are empty is skipped.
 //! - A row that says the same as an earlier one is skipped and counted. One of the same key that says something
-//!   else is an error, as is a URL that redirects to itself. The source of that must have its scheme: without
-//!   one, `http` to `https` on the same host can't be told from it.
+//!   else is an error, as is a URL that redirects to itself, or to itself with a query, which the link answers
+//!   too. The source of that must have its scheme: without one, `http` to `https` on the same host can't be told
+//!   from it.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use csv::ByteRecord;
-use url::Url;
 
 use super::columns::{Columns, ColumnsError};
 use super::lines::{Lines, RecordStart, RecordTooLong};
 use super::repeats::{Repeats, Seen};
 use super::{ImportRow, RowError, RowReason};
 use crate::limits::IMPORT_RECORD_BYTES;
-use crate::link::{Destination, LinkKey, Status, Target};
+use crate::link::{Destination, LinkKey, SourceUrl, Status, Target, is_plainly_url_or_path};
 
 /// Why no more can be read of a file.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ pub enum CsvError {
         line: u64,
     },
     /// The file can't be read.
-    #[error("it can't be read: {0}")]
+    #[error("it can't be read")]
     Io(#[from] std::io::Error),
 }
 
@@ -109,11 +112,16 @@ impl<R: Read> CsvReader<R> {
         let source = field(&self.record, Some(columns.source), "source")?;
         let target = field(&self.record, Some(columns.target), "target")?;
         let status = field(&self.record, columns.status, "status")?;
-        let key = LinkKey::parse(source)?;
+        let is_regex = field(&self.record, columns.regex, "mark of a regular expression")?;
+        if ["1", "true", "yes"].iter().any(|yes| is_regex.eq_ignore_ascii_case(yes)) {
+            return Err(RowReason::Regex(source.to_owned()));
+        }
+        let source = if columns.source_is_path { with_slash(source) } else { source.into() };
+        let key = LinkKey::parse(&source)?;
         let status = if status.is_empty() { Status::MovedPermanently } else { Status::parse(status)? };
         let target = if target.is_empty() { None } else { Some(Target::parse(target)?) };
         let destination = Destination::new(status, target)?;
-        if let Some(target) = destination.target().filter(|target| is_same_page(source, target)) {
+        if let Some(target) = destination.target().filter(|target| leads_back(&source, &key, target)) {
             return Err(RowReason::ToItself(target.as_str().to_owned()));
         }
         match self.repeats.insert(line, &key, &destination) {
@@ -178,10 +186,25 @@ fn field<'a>(record: &'a ByteRecord, index: Option<usize>, column: &'static str)
         .map_err(|_| RowReason::NotUtf8 { column, text: String::from_utf8_lossy(bytes).into_owned() })
 }
 
-/// Whether a browser that is sent from `source` to `target` asks for the same again. It keeps fragments to itself.
-fn is_same_page(source: &str, target: &Target) -> bool {
+/// A path as it was meant, of which the `/` at its beginning may be missing.
+fn with_slash(path: &str) -> Cow<'_, str> {
+    if path.is_empty() || is_plainly_url_or_path(path) { path.into() } else { format!("/{path}").into() }
+}
+
+/// Whether a browser that is sent from `source`, of which the key is `key`, to `target` gets the same link again,
+/// in whatever spelling. It keeps fragments to itself.
+fn leads_back(source: &str, key: &LinkKey, target: &Target) -> bool {
     let page = target.as_str().split('#').next().unwrap_or_default();
-    source.contains("://") && Url::parse(source).is_ok_and(|source| source.as_str() == page)
+    let (Ok(source), Ok(page)) = (SourceUrl::parse(source), SourceUrl::parse(page)) else { return false };
+    let (from, to) = (source.url(), page.url());
+    // Elsewhere there may be another server. Without a scheme, the link may be meant for the other one.
+    let is_same_server = source.has_scheme()
+        && from.scheme() == to.scheme()
+        && from.port_or_known_default() == to.port_or_known_default();
+    // A link without query answers any query, but for those that have links of their own. Not to depend on these,
+    // which may come and go, is worth more than such a row.
+    let answers = |target: &LinkKey| target == key || target.path_key() == key.as_str();
+    is_same_server && LinkKey::parse(to.as_str()).is_ok_and(|target| answers(&target))
 }
 
 #[cfg(test)]

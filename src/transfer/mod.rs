@@ -12,7 +12,7 @@ mod repeats;
 pub use columns::ColumnsError;
 pub use csv::{CsvError, CsvReader};
 
-use crate::link::{Destination, DestinationError, KeyError, LinkKey, StatusError, TargetError};
+use crate::link::{Destination, DestinationError, KeyError, LinkKey, StatusError, TargetError, shown};
 
 /// A link, as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum RowReason {
     #[error(transparent)]
     Destination(#[from] DestinationError),
     /// A field that is not UTF-8.
-    #[error("the {column} `{text}` is not UTF-8; save the file in UTF-8")]
+    #[error("the {column} `{}` is not UTF-8; save the file in UTF-8", shown(.text))]
     NotUtf8 {
         /// Which field.
         column: &'static str,
@@ -67,10 +67,17 @@ pub enum RowReason {
         columns: usize,
     },
     /// A browser would ask for the same URL again and again.
-    #[error("`{0}` redirects to itself; leave the row out")]
+    #[error("the target `{}` leads back to this link; leave the row out", shown(.0))]
     ToItself(String),
+    /// A pattern, which would be taken for a path.
+    #[error(
+        "the source `{}` is a regular expression, and these are not supported yet; write a row for each path that \
+         it is to match, or leave the row out",
+        shown(.0)
+    )]
+    Regex(String),
     /// Two rows that can't both be meant.
-    #[error("`{key}` has another destination on line {earlier}; leave one of the two out")]
+    #[error("`{}` has another destination on line {earlier}; leave one of the two out", shown(.key.as_str()))]
     Conflict {
         /// The key of both.
         key: LinkKey,

@@ -26,6 +26,15 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
     let mut serve = on_core(site.core, program)?;
     serve.arg("serve").arg("--data").arg(&data).arg("--listen").arg(format!("127.0.0.1:{port}"));
     serve.args(["--workers", "1", "--driver", "auto"]).args(site.carom_args);
-    let server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
+    let mut server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
+    // With `auto` it is the kernel that decides, and what was measured depends on it.
+    let driver = driver(&server.output()?).context("carom serve did not say what it waits for the network with")?;
+    server.version = format!("{} with {driver}", server.version);
     Ok(Server { import: Some(imported), ..server })
+}
+
+/// The end of the line `carom: listening on ADDRESS with DRIVER`.
+fn driver(output: &str) -> Option<String> {
+    let line = output.lines().find_map(|line| line.strip_prefix("carom: listening on "))?;
+    line.split_once(" with ").map(|(_, driver)| driver.to_owned())
 }

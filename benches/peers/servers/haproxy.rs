@@ -22,7 +22,7 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
 }
 
 /// `strict-limits` would have it refuse to start where two descriptors a connection are not to be had; a
-/// redirect needs one.
+/// redirect needs one. The variable keeps what was found, so that there is one look into the map a request.
 fn configuration(port: u16) -> String {
     format!(
         "global
@@ -38,7 +38,8 @@ defaults
     timeout http-keep-alive 600s
 frontend links
     bind 127.0.0.1:{port} backlog 16384
-    http-request redirect location %[path,map(haproxy.map)] code 302 if {{ path,map(haproxy.map) -m found }}
+    http-request set-var(txn.to) path,map(haproxy.map)
+    http-request redirect location %[var(txn.to)] code 302 if {{ var(txn.to) -m found }}
     http-request return status 404
 "
     )

@@ -125,6 +125,11 @@ impl Server {
         self.running.check_alive()
     }
 
+    /// What it has printed so far.
+    fn output(&self) -> Result<String> {
+        self.running.printed()
+    }
+
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         procfs::cpu_seconds(self.worker)
     }

@@ -61,6 +61,40 @@ fn rows_are_read_as_files_write_them() {
             "source,target\nhttp://x.example/a,https://x.example/a\nx.example/b,http://x.example/b\n",
             vec!["2 x.example/a 301 to https://x.example/a", "3 x.example/b 301 to http://x.example/b"],
         ),
+        (
+            "the same path elsewhere, or another path here",
+            "source,target\nhttp://x.example/a?b=1,http://x.example/a\nhttp://x.example:8080/b,http://x.example/b\n\
+             http://x.example/A,http://x.example/a\n",
+            vec![
+                "2 x.example/a?b=1 301 to http://x.example/a",
+                "3 x.example/b 301 to http://x.example/b",
+                "4 x.example/A 301 to http://x.example/a",
+            ],
+        ),
+        (
+            "paths without their slash",
+            "slug,target\nspring-sale,http://x.example\n/a,http://x.example\nold/b.html?to=http://x,http://x.example\n\
+             http://h.example/c,http://x.example\nhttp:\\\\h.example\\d,http://x.example\n*/e,http://x.example\n",
+            vec![
+                "2 */spring-sale 301 to http://x.example/",
+                "3 */a 301 to http://x.example/",
+                "4 */old/b.html?to=http://x 301 to http://x.example/",
+                "5 h.example/c 301 to http://x.example/",
+                "6 h.example/d 301 to http://x.example/",
+                "7 */e 301 to http://x.example/",
+            ],
+        ),
+        (
+            "what another redirect service exports",
+            "source,target,regex,code,type,hits,title,status\n/a,http://x.example,0,302,url,7,,enabled\n\
+             \"^/b/(.*)\",http://x.example,1,301,url,0,,enabled\n/c,http://x.example,,308,url,0,,enabled\n",
+            vec![
+                "2 */a 302 to http://x.example/",
+                "line 3: the source `^/b/(.*)` is a regular expression, and these are not supported yet; write a row \
+                 for each path that it is to match, or leave the row out",
+                "4 */c 308 to http://x.example/",
+            ],
+        ),
         ("nothing but a header", "source,target\n", vec![]),
         (
             "a column that is not UTF-8 where it does not matter",
@@ -104,12 +138,38 @@ fn what_is_no_link_is_said_with_its_line_and_the_rest_goes_on() {
             b"/a,http://x.example/\xFF,301",
             "the target `http://x.example/\u{fffd}` is not UTF-8; save the file in UTF-8",
         ),
-        (b"\"/a\n/b\",http://x.example,301", "the source \"/a\\n/b\" holds a control character"),
-        (b"http://X.example,http://x.example/,301", "`http://x.example/` redirects to itself; leave the row out"),
+        (b"\"/a\n/b\",http://x.example,301", r"the source `/a\n/b` holds a control character"),
+        (
+            b"http://X.example,http://x.example/,301",
+            "the target `http://x.example/` leads back to this link; leave the row out",
+        ),
         (
             b"http://x.example:80/%61,http://x.example/%61#b,302",
-            "`http://x.example/%61#b` redirects to itself; leave the row out",
+            "the target `http://x.example/%61#b` leads back to this link; leave the row out",
         ),
+        (
+            b"http://x.example/%7Euser,http://x.example/~user,301",
+            "the target `http://x.example/~user` leads back to this link; leave the row out",
+        ),
+        (
+            b"HTTP://x.example./a,http://x.example/a,301",
+            "the target `http://x.example/a` leads back to this link; leave the row out",
+        ),
+        (
+            b"https://x.example/a,https://x.example:443/a?b=1,301",
+            "the target `https://x.example/a?b=1` leads back to this link; leave the row out",
+        ),
+        (
+            b"http://x.example:8080/a,http://x.example:8080/./a,301",
+            "the target `http://x.example:8080/a` leads back to this link; leave the row out",
+        ),
+        (
+            b"spring-sale,http://x.example/,301",
+            "the source `spring-sale` may be a path or a host; write `/spring-sale` for a path on every host, or \
+             `http://spring-sale/` for a host",
+        ),
+        (b"\x1b[2J,\x1b]0;x\x07,301", r"the source `\u{1b}[2J` holds a control character"),
+        (b"/a,http://x.example,\"3\n01\"", r"the status `3\n01` is not one of 301, 302, 303, 307, 308 and 410"),
         (b"/first,http://other.example/,301", "`*/first` has another destination on line 2; leave one of the two out"),
         (b"*/f%69rst,http://x.example/,302", "`*/first` has another destination on line 2; leave one of the two out"),
         (b"/first,,410", "`*/first` has another destination on line 2; leave one of the two out"),
@@ -161,7 +221,7 @@ fn what_ends_the_reading_says_where_and_why() {
         assert_eq!(read(long).unwrap_err(), error);
     }
     let error = read("a\tb\n").unwrap_err();
-    assert!(error.contains("`a\tb`") && error.contains("commas"), "{error}");
+    assert!(error.contains(r"`a\tb`") && error.contains("commas"), "{error}");
 }
 
 #[test]
