@@ -8,7 +8,7 @@ use crate::engine::{EngineConfig, OwnedEngine, Recovery};
 pub(super) const DEFAULT_DATA: &str = "carom-data";
 
 /// Memory for the store's own cache, in MiB, unless told otherwise. Links that are asked for are cached elsewhere.
-pub(super) const STORE_CACHE_MIB: u64 = 8;
+pub(super) const STORE_CACHE_MIB: u64 = 2;
 
 /// Bytes in a mebibyte.
 pub(super) const MIB: u64 = 1 << 20;

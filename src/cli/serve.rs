@@ -228,7 +228,7 @@ mod tests {
         let arguments = checked(&[]).unwrap();
         assert_eq!(arguments.engine.data, PathBuf::from("carom-data"));
         assert_eq!(arguments.engine.cache_bytes, 512 << 20);
-        assert_eq!(arguments.engine.store_cache_bytes, 8 << 20);
+        assert_eq!(arguments.engine.store_cache_bytes, 2 << 20);
         assert_eq!(arguments.import, None);
         let serve = arguments.serve;
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
