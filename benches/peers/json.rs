@@ -34,6 +34,7 @@ fn servers(results: &Results) -> Vec<Value> {
         json!({
             "name": facts.peer.name(),
             "version": facts.version,
+            "driver": facts.driver,
             "import_s": facts.import.map(|import| import.as_secs_f64()),
             "load_s": facts.load.as_secs_f64(),
             "resident_loaded_bytes": facts.resident_loaded,

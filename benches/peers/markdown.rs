@@ -53,6 +53,7 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
                 None if results.errors(n, peer) == 0 => continue,
                 None => "–".to_owned(),
             };
+            let driver = facts.driver.as_ref().map_or(String::new(), |driver| format!(", {driver}"));
             let share = results.spread(n, peer, |slice| slice.cpu_share());
             let share = share.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share.median * 100.0));
             let median =
@@ -63,7 +64,7 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
             };
             writeln!(
                 out,
-                "| {} | {peer} | {per_cpu_second} | {share} | {} | {} | {} | {errors} |",
+                "| {} | {peer}{driver} | {per_cpu_second} | {share} | {} | {} | {} | {errors} |",
                 scenario.label(),
                 median(results.spread(n, peer, |slice| slice.per_second())),
                 median(results.latency(n, peer, |latency| latency.p50_us)),

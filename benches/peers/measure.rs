@@ -74,6 +74,7 @@ fn prepare(peer: Peer, site: &Site<'_>) -> Result<(Server, Facts)> {
     let facts = Facts {
         peer,
         version: server.version.clone(),
+        driver: server.driver.clone(),
         load: server.load,
         import: server.import,
         resident_loaded,

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub(crate) struct Facts {
     pub(crate) peer: Peer,
     pub(crate) version: String,
+    pub(crate) driver: Option<String>,
     pub(crate) load: Duration,
     pub(crate) import: Option<Duration>,
     pub(crate) resident_loaded: u64,

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// Say what a URL would be answered, and by which link
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The URL, such as http://www.example.com/old; the same without http://; or a path such as /old on no
+    /// The URL, such as `http://www.example.com/old`; the same without `http://`; or a path such as `/old` on no
     /// particular host
     url: String,
     /// Where the links are kept

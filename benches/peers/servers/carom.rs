@@ -29,7 +29,7 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
     let mut server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
     // With `auto` it is the kernel that decides, and what was measured depends on it.
     let driver = driver(&server.output()?).context("carom serve did not say what it waits for the network with")?;
-    server.version = format!("{} with {driver}", server.version);
+    server.driver = Some(driver);
     Ok(Server { import: Some(imported), ..server })
 }
 

@@ -80,6 +80,8 @@ impl Site<'_> {
 pub(crate) struct Server {
     pub(crate) peer: Peer,
     pub(crate) version: String,
+    /// What it waits for the network with, if that may differ from machine to machine.
+    pub(crate) driver: Option<String>,
     pub(crate) address: SocketAddr,
     /// From start to the first right answer.
     pub(crate) load: Duration,
@@ -108,7 +110,7 @@ impl Server {
             }
         }
         let worker = running.pid();
-        Ok(Self { peer, version, address, load: started.elapsed(), import: None, running, worker })
+        Ok(Self { peer, version, driver: None, address, load: started.elapsed(), import: None, running, worker })
     }
 
     /// For a server whose first process only looks after the one that works.
