@@ -79,8 +79,12 @@ pub const BACKLOG: i32 = 4_096;
 /// often the rest of a file behind a quote that was never closed.
 pub const IMPORT_RECORD_BYTES: usize = 64 * 1024;
 
-/// Most connections over a worker's limit that are told so with 503; more are closed without a word.
-pub const REFUSALS: usize = 1_024;
+/// Most connections over a worker's limit of `connections` that are told so with 503; more are closed without a
+/// word.
+pub const fn refusals(connections: usize) -> usize {
+    let eighth = connections.div_ceil(8);
+    if eighth < 1_024 { eighth } else { 1_024 }
+}
 
 /// After this many failed accepts a worker that stops gives up on those that still wait.
 pub const ACCEPT_FAILURES: u32 = 64;

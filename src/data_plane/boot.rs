@@ -18,7 +18,7 @@ use super::mailbox::Mailbox;
 use super::worker::{Parts, Worker};
 use crate::config::ServeConfig;
 use crate::engine::{Engine, ReaderPool};
-use crate::limits::{BACKLOG, REFUSALS, RESERVED_FILES};
+use crate::limits::{BACKLOG, RESERVED_FILES, refusals};
 use crate::telemetry::{Counter, SharedCounters};
 
 /// Why the data plane can't serve.
@@ -298,9 +298,17 @@ fn max_connections(config: &ServeConfig) -> usize {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let files = if raised.is_ok() { maximum } else { getrlimit(Resource::Nofile).current };
-    let per_worker = |files: u64| files.saturating_sub(RESERVED_FILES) / config.workers as u64;
-    let possible = files.map_or(usize::MAX, |files| usize::try_from(per_worker(files)).unwrap_or(usize::MAX));
-    config.max_connections.min(possible.saturating_sub(REFUSALS)).max(1)
+    connections_within(files, config.workers, config.max_connections)
+}
+
+/// How many connections each worker can take if the process may open so many files; at most what is `wanted`, and
+/// at least one.
+fn connections_within(files: Option<u64>, workers: usize, wanted: usize) -> usize {
+    let Some(files) = files else { return wanted };
+    let per_worker = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX) / workers;
+    // Those that are refused take a file as well, until they know it.
+    let with_refusals = per_worker - refusals(per_worker);
+    wanted.min(with_refusals).max(1)
 }
 
 /// What to do when an address can't be had.
@@ -336,5 +344,25 @@ impl Ticks {
             *self = Ticks::new();
         }
         is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_refusals_fit_into_the_files_that_may_be_open() {
+        for files in [0, 100, 256, 1_024, 4_096, 65_536, 1 << 20, u64::MAX] {
+            for workers in [1, 2, 64] {
+                let connections = connections_within(Some(files), workers, 65_536);
+                assert!((1..=65_536).contains(&connections));
+                let needed = (connections + refusals(connections)) as u64 * workers as u64 + RESERVED_FILES;
+                assert!(needed <= files || connections == 1, "{files} files, {workers} workers: {connections}");
+            }
+        }
+        assert!(connections_within(Some(1_024), 2, 65_536) > 350);
+        assert_eq!(connections_within(Some(1 << 20), 2, 65_536), 65_536);
+        assert_eq!(connections_within(None, 2, 7), 7);
     }
 }

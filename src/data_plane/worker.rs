@@ -23,7 +23,7 @@ use super::timeouts::{Limits, Phase, Timeouts};
 use crate::config::ServeConfig;
 use crate::engine::{Engine, ReadPath, ReaderPool};
 use crate::http1::imf_fixdate;
-use crate::limits::{ACCEPT_FAILURES, ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES, REFUSALS};
+use crate::limits::{ACCEPT_FAILURES, ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES, refusals};
 use crate::link::RequestKey;
 use crate::telemetry::{Counter, LocalCounters, SharedCounters};
 
@@ -210,7 +210,7 @@ impl Worker {
         let connections = self.timeouts.len();
         let is_refused = connections >= self.max_connections;
         self.counters.add(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
-        if connections >= self.max_connections + REFUSALS {
+        if connections >= self.max_connections + refusals(self.max_connections) {
             // Not even a refusal: it would take what it refuses.
             return;
         }
