@@ -278,7 +278,8 @@ fn who_asks_without_end_does_not_keep_others_waiting() {
         for _ in 0..20 {
             let start = Instant::now();
             assert_eq!(server.connect().get("a", "/sale").status, 302);
-            assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+            // Kept waiting it would be for ever; on a busy machine it may be a while.
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         }
         greedy.stream().shutdown(std::net::Shutdown::Both).unwrap();
         writing.join().unwrap();
