@@ -27,7 +27,10 @@ async fn yield_now() {
         if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
-        context.waker().wake_by_ref();
+        // Woken by itself, a task would be the next to run again: monoio puts it at the front. A task of its own stands
+        // behind all others, and whom it wakes behind it.
+        let waker = context.waker().clone();
+        monoio::spawn(async move { waker.wake() });
         Poll::Pending
     })
     .await;
