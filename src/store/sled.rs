@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -29,8 +30,25 @@ impl SledStore {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         remove_unfinished_snapshots(dir)?;
         let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).use_compression(false);
-        Ok(SledStore { db: config.open().map_err(store_error)? })
+        let start = Instant::now();
+        loop {
+            match config.open() {
+                Ok(db) => return Ok(SledStore { db }),
+                // The threads of a database that this process has just dropped let go of its lock a moment later.
+                Err(sled::Error::Io(error)) if is_about_lock(&error) && start.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(store_error(error)),
+            }
+        }
     }
+}
+
+/// How long sled's own lock is waited for. Another process can't hold it: the data directory has a lock besides.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+fn is_about_lock(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 /// A crash while sled opens can leave `snap.*.generating` behind, over which its next open trips.
@@ -67,7 +85,7 @@ fn is_about_contents(error: &io::Error) -> bool {
         Some(errno) => matches!(errno, Errno::NOTDIR | Errno::ISDIR | Errno::EXIST),
         None => match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => true,
-            io::ErrorKind::Other => !error.to_string().contains("could not acquire lock"),
+            io::ErrorKind::Other => !is_about_lock(error),
             _ => false,
         },
     }
