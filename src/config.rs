@@ -1,7 +1,28 @@
-//! What is set when the server starts, checked.
+//! What is set when carom starts, checked.
 
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// What is done before a change is acknowledged, so that it lasts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Its record is synced to the disk: it outlives the machine going down.
+    #[default]
+    Fsync,
+    /// Its record is handed to the operating system: it outlives the process, and the machine going down if that
+    /// happens more than about a second later.
+    Os,
+}
+
+impl Durability {
+    /// Its name, as arguments and answers have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Fsync => "fsync",
+            Durability::Os => "os",
+        }
+    }
+}
 
 /// How the data plane waits for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,11 @@
 //! - [`cli`]: one file a subcommand. Raw arguments in, exit code out.
 //! - [`data_plane`]: one pinned thread per core answers requests: parse, resolve, encode, write. The only
 //!   room that knows `monoio`.
+//! - [`control_plane`]: what whoever looks after a running server asks of it: status, backups.
 //! - [`engine`]: the one [`Engine`](engine::Engine) all planes share. The read path (cache, then store), the
 //!   one writer (log, apply, store, invalidate, reply), recovery.
 //! - [`cache`]: the two caches of the read path and the stamps that keep them coherent.
-//! - [`store`]: the [`Store`](store::Store) trait, and sled and memory behind it.
+//! - [`store`]: the [`Store`](store::Store) trait; sled, fjall and memory behind it.
 //! - [`log`]: the log of changes: records, segments, append and replay.
 //! - [`transfer`]: importers: bytes to links, one file a format.
 //! - [`http1`]: requests and answers: bytes to types and back. No I/O, no clock.
@@ -39,6 +40,7 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control_plane;
 pub mod data_plane;
 pub mod engine;
 pub mod http1;

@@ -96,3 +96,31 @@ pub const RESERVED_FILES: u64 = 128;
 /// large as a record ([`RECORD_PAYLOAD_BYTES`]), so [`WRITER_QUEUE`] alone would let half a gigabyte gather in front
 /// of a slow disk.
 pub const SET_PARTS_WAITING: usize = 8;
+
+/// How long an operation id is remembered, in milliseconds of record time.
+pub const OPERATION_MEMORY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// How much longer the oldest one may stay before old ones are removed, so that not every operation has to look for
+/// them.
+pub const OPERATION_MEMORY_SLACK_MS: u64 = 60 * 60 * 1_000;
+
+/// Most operations that are forgotten when one is remembered: few enough for one batch of writes, more than come in.
+pub const OPERATIONS_FORGOTTEN: usize = 32;
+
+/// Free space on the disk below which no change is accepted, in bytes, unless told otherwise: log and store must never
+/// meet a disk that is full to the last byte.
+pub const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Free space on the disk below which a store that failed is not opened again, in bytes: opening writes, and what
+/// the log has more than the store is written then, too.
+pub const STORE_OPEN_BYTES: u64 = 48 * 1024 * 1024;
+
+/// How often it is looked whether changes that are paused can be accepted again, in milliseconds.
+pub const PAUSE_MS: u64 = 1_000;
+
+/// How much of what changes while a snapshot is taken is kept as it was, in bytes. If it gets more, the snapshot is
+/// given up.
+pub const SNAPSHOT_OVERLAY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Entries of the store that a snapshot reads between two looks at what has changed.
+pub const SNAPSHOT_STEP_ENTRIES: usize = 1_024;

@@ -79,7 +79,11 @@ const THREE: &str = "source,target,status\n/a,https://x.example/a,301\n/b,https:
 fn a_file_is_imported_once_and_then_only_what_changed() {
     let place = Place::new();
     place.file("links.csv", THREE);
-    place.carom(&["import", "links.csv"]).is(0, "Imported links.csv: 3 created, 0 replaced, 0 unchanged.", "");
+    place.carom(&["import", "links.csv"]).is(
+        0,
+        "Imported links.csv: 3 created, 0 replaced, 0 unchanged. Durability: fsync.",
+        "",
+    );
     assert_eq!(place.resolve("http://any.example/a"), "301 Moved Permanently https://x.example/a");
     assert_eq!(place.resolve("http://H.example/c"), "410 Gone");
     assert_eq!(place.resolve("/c"), "404 Not Found: no link matches /c");
@@ -94,7 +98,11 @@ fn a_file_is_imported_once_and_then_only_what_changed() {
     assert!(before == written(), "nothing is to be written");
 
     place.file("links.csv", &THREE.replace("x.example/b", "y.example/b").replace("410", "410\n/d,https://x.example/d"));
-    place.carom(&["import", "links.csv"]).is(0, "Imported links.csv: 1 created, 1 replaced, 2 unchanged.", "");
+    place.carom(&["import", "links.csv"]).is(
+        0,
+        "Imported links.csv: 1 created, 1 replaced, 2 unchanged. Durability: fsync.",
+        "",
+    );
     assert_eq!(place.resolve("/b"), "302 Found https://y.example/b");
     let said = place.carom(&["resolve", "/b"]);
     assert!(said.out.contains("\nLink: */b (id ") && said.out.contains(", version 2, created 2"), "{}", said.out);
@@ -117,7 +125,7 @@ fn one_bad_row_keeps_all_of_the_file_out() {
     place.carom(&["serve", "--listen", "127.0.0.1:0", "--import", "links.csv"]).is(3, "", &refused);
     assert_eq!(place.resolve("/a"), "404 Not Found: no link matches /a");
 
-    let done = "Imported links.csv: 3 created, 0 replaced, 0 unchanged. 2 invalid rows left out.";
+    let done = "Imported links.csv: 3 created, 0 replaced, 0 unchanged. Durability: fsync. 2 invalid rows left out.";
     place.carom(&["import", "links.csv", "--keep-going"]).is(0, done, rows);
     assert_eq!(place.resolve("/a"), "301 Moved Permanently https://x.example/a");
     assert_eq!(place.resolve("/f"), "404 Not Found: no link matches /f");
@@ -181,7 +189,7 @@ fn what_is_not_used_or_said_twice_is_said() {
     place.file("links.csv", "Old URL,New URL,Note\n/a,https://x.example/,n\n/%61,https://x.example/,m\n");
     place.carom(&["import", "links.csv"]).is(
         0,
-        "Imported links.csv: 1 created, 0 replaced, 0 unchanged. 1 repetition of an earlier one left out.",
+        "Imported links.csv: 1 created, 0 replaced, 0 unchanged. Durability: fsync. 1 repetition of an earlier one left out.",
         "carom: columns that are not used: Note",
     );
     place.file("links.csv", "from,to\n");
@@ -226,7 +234,7 @@ fn a_data_directory_has_one_process() {
     let place = Place::new();
     place.file("links.csv", THREE);
     let data = place.path().join("carom-data");
-    let config = EngineConfig { data, cache_bytes: 0, store_cache_bytes: 1 << 20 };
+    let config = EngineConfig { cache_bytes: 0, ..EngineConfig::new(data) };
     let (engine, _) = OwnedEngine::open(&config).unwrap();
     for command in [&["import", "links.csv"][..], &["resolve", "/a"], &["serve"]] {
         let error = format!(
@@ -238,6 +246,34 @@ fn a_data_directory_has_one_process() {
     }
     engine.close().unwrap();
     assert_eq!(place.carom(&["import", "links.csv"]).code, 0);
+}
+
+#[test]
+fn the_store_can_be_changed_and_changed_back() {
+    let place = Place::new();
+    place.file("links.csv", THREE);
+    assert_eq!(place.carom(&["import", "links.csv"]).code, 0);
+    let answer = |store| place.carom(&["resolve", "--store", store, "/b"]);
+    let before = answer("sled");
+    assert_eq!((before.code, before.err.as_str()), (0, ""));
+    for (from, to) in [("sled", "fjall"), ("fjall", "sled"), ("sled", "fjall")] {
+        let changed = answer(to);
+        assert_eq!((changed.code, &changed.out), (0, &before.out));
+        let reason =
+            format!("the store: it was written by {from}, and {to} is configured. It was rebuilt from the log.");
+        assert!(changed.err.contains(&reason), "{}", changed.err);
+        let again = answer(to);
+        assert_eq!((again.code, &again.out, again.err.as_str()), (0, &before.out, ""));
+    }
+    // All three links are there, and changes go on.
+    let said = place.carom(&["import", "links.csv", "--store", "fjall"]);
+    said.is(0, "Nothing to change: all 3 links are there already.", "");
+    place.file("more.csv", "source,target\n/b,https://y.example/b\n/d,https://x.example/d\n");
+    let said = place.carom(&["import", "more.csv", "--store", "fjall"]);
+    said.is(0, "Imported more.csv: 1 created, 1 replaced, 0 unchanged. Durability: fsync.", "");
+    let said = place.carom(&["import", "more.csv"]);
+    assert_eq!(said.out.trim_end(), "Nothing to change: all 2 links are there already.");
+    assert_eq!(place.carom(&["resolve", "/a", "--store", "rocks"]).code, 2);
 }
 
 #[test]
@@ -298,7 +334,7 @@ fn a_real_file_is_imported() {
     let place = Place::new();
     let said = place.carom(&["import", file.to_str().unwrap(), "--keep-going"]);
     assert_eq!(said.code, 0, "{}", said.err);
-    let summary = "238,119 created, 0 replaced, 0 unchanged. 150 invalid rows left out.";
+    let summary = "238,119 created, 0 replaced, 0 unchanged. Durability: fsync. 150 invalid rows left out.";
     assert!(said.out.contains(summary), "{}", said.out);
     let mut errors = said.err.lines();
     assert_eq!(errors.next(), Some("carom: columns that are not used: Suggested Link, Archive Link"));

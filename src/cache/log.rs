@@ -71,7 +71,7 @@ impl Arena {
         ((address >> self.shift) as usize, at as usize * ALIGNMENT_BYTES)
     }
 
-    fn chunk_bytes(&self) -> usize {
+    pub(super) fn chunk_bytes(&self) -> usize {
         ALIGNMENT_BYTES << self.shift
     }
 

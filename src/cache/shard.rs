@@ -124,6 +124,13 @@ impl Shard {
         }
     }
 
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        let chunk_bytes = self.arena.chunk_bytes();
+        let empty = Self::with_chunks(self.capacity_bytes, Arc::clone(&self.origins), chunk_bytes);
+        *self = Self { evictions: self.evictions, ..empty };
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.index.len()

@@ -127,6 +127,18 @@ impl SharedCache {
         }
     }
 
+    /// Forgets everything: nothing that is cached or being read is known to be current any more.
+    pub fn clear(&self) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut shard = shard.0.write();
+            // As in `replace`, for all stripes that lie in this shard.
+            for stripe in self.stripes.iter().skip(index).step_by(self.shards.len()) {
+                stripe.fetch_add(1, Release);
+            }
+            shard.clear();
+        }
+    }
+
     /// What is cached now. Takes the shards' locks one by one.
     pub fn stats(&self) -> SharedStats {
         self.shards.iter().fold(SharedStats::default(), |sum, shard| {
@@ -196,6 +208,26 @@ mod tests {
         assert!(cache.fill(hash, cache.stamp(hash), link(b"a.example/", 2)));
         cache.replace(hash, b"a.example/", Some(link(b"a.example/", 3)));
         assert_eq!(id(cache.get(hash, b"a.example/")), Some(3));
+    }
+
+    #[test]
+    fn after_it_was_cleared_nothing_of_before_is_found_or_filled() {
+        let cache = SharedCache::new(4 << 20);
+        let keys: Vec<String> = (0..5_000).map(|number| format!("*/{number}")).collect();
+        let link = |key: &str| CachedLink::present(key.as_bytes(), 1, 301, b"https://to.example/", false);
+        let stamps: Vec<Stamp> = keys.iter().map(|key| cache.stamp(cache.hash(key.as_bytes()))).collect();
+        for (key, &stamp) in keys.iter().zip(&stamps) {
+            assert!(cache.fill(cache.hash(key.as_bytes()), stamp, link(key)));
+        }
+        cache.clear();
+        assert_eq!(cache.stats().entries, 0);
+        for (key, &stamp) in keys.iter().zip(&stamps) {
+            let hash = cache.hash(key.as_bytes());
+            assert!(!cache.is_current(hash, stamp) && cache.get(hash, key.as_bytes()).is_none());
+            assert!(!cache.fill(hash, stamp, link(key)));
+            assert!(cache.fill(hash, cache.stamp(hash), link(key)));
+        }
+        assert!(cache.stats().entries > 4_000);
     }
 
     #[test]

@@ -14,9 +14,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Exit;
-use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
+use super::open::{self, DEFAULT_DATA, StoreArguments};
 use super::text::{self, count, grouped};
-use crate::engine::{Engine, EngineConfig, SetSummary, SetWriter, SubmitError};
+use crate::engine::{Acknowledged, Engine, EngineConfig, SetSummary, SetWriter, SubmitError};
 use crate::link::{Action, shown};
 use crate::transfer::{CsvError, CsvReader, ImportRow};
 
@@ -33,6 +33,8 @@ pub(super) struct Arguments {
     /// Where the links are kept; it is created if it is missing
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
+    #[command(flatten)]
+    store: StoreArguments,
     /// Change nothing; say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -75,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     }
     // The caches are for those who serve.
     let config =
-        EngineConfig { data: arguments.data.clone(), cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
+        EngineConfig { cache_bytes: 0, store: arguments.store.store, ..EngineConfig::new(arguments.data.clone()) };
     let engine = open::engine(&config)?;
     let outcome = match arguments.dry_run {
         true => dry_run(Some(engine.engine()), file, options),
@@ -115,14 +117,16 @@ pub(super) fn import_file(engine: &Engine, file: &Path, options: ImportOptions) 
         }
         return Ok(ImportOutcome::Done);
     }
-    let SetSummary { created, replaced, unchanged, .. } = write(engine, file, &survey)?;
+    let Acknowledged { outcome, durability } = write(engine, file, &survey)?;
+    let SetSummary { created, replaced, unchanged, .. } = outcome;
     text::say!(
-        "Imported {} in {:.1} s: {} created, {} replaced, {} unchanged.{left_out}",
+        "Imported {} in {:.1} s: {} created, {} replaced, {} unchanged. Durability: {}.{left_out}",
         file.display(),
         started.elapsed().as_secs_f64(),
         grouped(created),
         grouped(replaced),
-        grouped(survey.unchanged + unchanged)
+        grouped(survey.unchanged + unchanged),
+        durability.name()
     );
     Ok(ImportOutcome::Done)
 }
@@ -229,7 +233,7 @@ impl Survey {
 }
 
 /// Writes the rows that differ, as one set.
-fn write(engine: &Engine, file: &Path, survey: &Survey) -> Result<SetSummary> {
+fn write(engine: &Engine, file: &Path, survey: &Survey) -> Result<Acknowledged<SetSummary>> {
     let changed_meanwhile =
         || anyhow!("{} changed while it was read; nothing was imported. Import it again", file.display());
     // The first pass could read all of it: what is wrong with its text now was not there then.
@@ -259,7 +263,7 @@ fn write(engine: &Engine, file: &Path, survey: &Survey) -> Result<SetSummary> {
 }
 
 /// Commits the set and shows how far it is.
-fn commit(set: SetWriter, commands: u64) -> Result<SetSummary, SubmitError> {
+fn commit(set: SetWriter, commands: u64) -> Result<Acknowledged<SetSummary>, SubmitError> {
     let bar = ProgressBar::new(commands).with_message("applying");
     bar.set_style(style("{msg} {bar:40} {human_pos}/{human_len} {eta}"));
     let (applied, done) = (set.applied(), AtomicBool::new(false));
@@ -337,7 +341,7 @@ mod tests {
     fn a_file_that_changes_between_the_passes_changes_no_link() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("links.csv");
-        let config = EngineConfig { data: place.path().join("data"), cache_bytes: 0, store_cache_bytes: MIB };
+        let config = EngineConfig { cache_bytes: 0, ..EngineConfig::new(place.path().join("data")) };
         let engine = open::engine(&config).unwrap();
         let before = "source,target\n/a,https://x.example/\n";
         for after in [

@@ -3,12 +3,18 @@
 //! clap reads the raw arguments; each subcommand checks them into what it works with. Results go to stdout;
 //! errors, bad rows and warnings to stderr, where every message begins with `carom:`, but for the bad rows.
 
+mod backup;
 mod exit;
 mod import;
 mod open;
+mod rebuild;
+mod report;
 mod resolve;
+mod restore;
 mod serve;
+mod status;
 mod text;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +39,16 @@ enum Command {
     Import(import::Arguments),
     #[command(after_help = exit::HELP)]
     Resolve(resolve::Arguments),
+    #[command(after_help = exit::HELP)]
+    Status(status::Arguments),
+    #[command(after_help = exit::HELP)]
+    Backup(backup::Arguments),
+    #[command(after_help = exit::HELP)]
+    Restore(restore::Arguments),
+    #[command(after_help = exit::HELP)]
+    Verify(verify::Arguments),
+    #[command(after_help = exit::HELP)]
+    Rebuild(rebuild::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -51,6 +67,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(arguments) => resolve::run(arguments),
             Err(error) => return misused(&error).into(),
         },
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Rebuild(arguments) => rebuild::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
         text::tell!("carom: {error:#}");

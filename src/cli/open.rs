@@ -1,14 +1,68 @@
 //! Opening the engine, and saying loudly what was found amiss.
 
-use anyhow::Result;
+use std::path::Path;
 
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::config::Durability;
 use crate::engine::{EngineConfig, OwnedEngine, Recovery};
+use crate::store::StoreKind;
 
 /// Where links are kept unless `--data` says otherwise.
 pub(super) const DEFAULT_DATA: &str = "carom-data";
 
 /// Memory for the store's own cache, in MiB, unless told otherwise. Links that are asked for are cached elsewhere.
 pub(super) const STORE_CACHE_MIB: u64 = 2;
+
+/// Which store, as every command that takes `--data` asks.
+#[derive(clap::Args)]
+pub(super) struct StoreArguments {
+    /// What holds the links; if another one lies there, it is set aside and built again from the log [default: the one
+    /// that lies there, else sled]
+    #[arg(long, value_enum)]
+    pub(super) store: Option<StoreKind>,
+}
+
+impl ValueEnum for StoreKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &StoreKind::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            StoreKind::Sled => "sled: a tree of pages",
+            StoreKind::Fjall => "fjall: sorted, compressed files; less disk and faster imports for millions of links",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+impl ValueEnum for Durability {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Durability::Fsync, Durability::Os]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Durability::Fsync => "on the disk: it outlives a power failure",
+            Durability::Os => "with the operating system: it outlives carom, and a power failure a second later",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
+}
+
+/// Refuses a directory that holds nothing of carom: opening it would make it a data directory.
+pub(super) fn check_is_data(data: &Path) -> Result<()> {
+    let is_data = ["log", "store", "store.beside", "snapshots"].iter().any(|name| data.join(name).exists());
+    ensure!(
+        is_data,
+        "there are no links in {}: it is not a data directory of carom. Name the one that was imported into with --data",
+        data.display()
+    );
+    Ok(())
+}
 
 /// Bytes in a mebibyte.
 pub(super) const MIB: u64 = 1 << 20;
@@ -30,13 +84,24 @@ fn report(recovery: &Recovery) {
             torn.reason
         );
     }
+    for error in &recovery.unreadable {
+        super::text::tell!(
+            "carom: WARNING: a snapshot could not be read when the store was built, and an older one or the whole log was \
+             used: {error}"
+        );
+    }
+    let from = if recovery.loaded_entries > 0 { "a snapshot and the log" } else { "the log" };
     if let Some(aside) = &recovery.set_aside {
         super::text::tell!(
-            "carom: WARNING: the store could not be used: {}. It was rebuilt from the log. The old store is now {}; \
+            "carom: WARNING: the store could not be used: {}. It was rebuilt from {from}. The old store is now {}; \
              delete it when the links are as expected and nobody wants to look into it.",
             aside.reason,
             aside.path.display()
         );
+    }
+    if recovery.loaded_entries > 0 {
+        let entries = super::text::count_of(recovery.loaded_entries, "entry", "entries");
+        super::text::tell!("carom: built the store from {entries} of a snapshot");
     }
     if recovery.applied_records > 0 {
         super::text::tell!(

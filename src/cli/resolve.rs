@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
+use super::open::{self, DEFAULT_DATA, StoreArguments};
 use super::{Exit, text};
 use crate::cache::CachedLink;
 use crate::engine::{Engine, EngineConfig, Lookup, Resolved, resolve};
 use crate::link::{KeyError, Link, RequestKey, SourceUrl, shown};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreKind};
 
 /// Say what a URL would be answered, and by which link
 #[derive(Args)]
@@ -21,6 +21,8 @@ pub(super) struct Arguments {
     /// Where the links are kept
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 /// A URL that no browser asks for.
@@ -37,7 +39,7 @@ pub(super) enum NotUrl {
 impl Arguments {
     /// Refuses what is no URL.
     pub(super) fn check(self) -> Result<ResolveArgs, NotUrl> {
-        Ok(ResolveArgs { key: request_key(&self.url)?, url: self.url, data: self.data })
+        Ok(ResolveArgs { key: request_key(&self.url)?, url: self.url, data: self.data, store: self.store.store })
     }
 }
 
@@ -46,21 +48,15 @@ pub(super) struct ResolveArgs {
     key: RequestKey,
     url: String,
     data: PathBuf,
+    store: Option<StoreKind>,
 }
 
 /// Prints the answer.
 pub(super) fn run(arguments: ResolveArgs) -> Result<Exit> {
-    let ResolveArgs { mut key, url, data } = arguments;
-    if !data.join("log").is_dir() && !data.join("store").is_dir() {
-        // Opening it would create it. One that has lost its log is refused there.
-        bail!(
-            "there are no links in {}: it is not a data directory of carom. Name the one that was imported into \
-             with --data",
-            data.display()
-        );
-    }
+    let ResolveArgs { mut key, url, data, store } = arguments;
+    open::check_is_data(&data)?;
     // What is looked at once is not worth caching.
-    let config = EngineConfig { data, cache_bytes: 0, store_cache_bytes: STORE_CACHE_MIB * MIB };
+    let config = EngineConfig { cache_bytes: 0, store, ..EngineConfig::new(data) };
     let engine = open::engine(&config)?;
     let answer = answer(engine.engine(), &mut key, &url);
     let closed = engine.close();

@@ -10,11 +10,13 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
-use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB};
+use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB, StoreArguments};
 use super::text;
-use crate::config::{DriverChoice, ServeConfig};
+use crate::config::{DriverChoice, Durability, ServeConfig};
+use crate::control_plane::ControlPlane;
 use crate::data_plane::{self, Served};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, OwnedEngine};
+use crate::limits::DISK_RESERVE_BYTES;
 use crate::link::{Host, LinkKey};
 
 /// Answer requests with redirects
@@ -23,6 +25,23 @@ pub(super) struct RawArguments {
     /// Where the links are kept; it is created if it is missing
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
+    #[command(flatten)]
+    store: StoreArguments,
+    /// What is done before a change is acknowledged: where its record is by then
+    #[arg(long, value_enum, default_value_t)]
+    durability: Durability,
+    /// Take a snapshot after so much log, in MiB; the log before the snapshots that are kept is removed
+    #[arg(long, value_name = "N", default_value_t = 1_024)]
+    snapshot_log_mib: u64,
+    /// How many of these snapshots are kept
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    snapshots_kept: usize,
+    /// Free space on the disk below which no change is accepted, in MiB; 0 for none
+    #[arg(long, value_name = "N", default_value_t = DISK_RESERVE_BYTES / MIB)]
+    disk_reserve_mib: u64,
+    /// How long opening the store may take; after that it is set aside and built again
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    store_open_timeout: u64,
     /// IP address and port to listen on, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
@@ -106,6 +125,8 @@ pub(super) struct OutOfRange {
 const MAX_WORKERS: u64 = 1_024;
 /// Most memory for a cache: far more than there is in a machine, and no overflow in bytes.
 const MAX_CACHE_MIB: u64 = 16 * 1024 * 1024;
+/// Most snapshots that are kept. Who wants more wants backups, which lie elsewhere.
+const MAX_SNAPSHOTS: u64 = 1_000;
 /// Longest timeout, a day. What should wait longer than that should not wait.
 const MAX_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 /// Most connections of one worker. The kernel's own limit of open files is below it.
@@ -123,9 +144,18 @@ impl RawArguments {
         let mib = |argument, value| number(argument, value, MAX_CACHE_MIB).map(|value| value * MIB);
         Ok(ServeArgs {
             engine: EngineConfig {
-                data: self.data,
                 cache_bytes: usize::try_from(mib("--cache-mib", self.cache_mib)?).unwrap_or(usize::MAX),
+                store: self.store.store,
                 store_cache_bytes: mib("--store-cache-mib", self.store_cache_mib)?,
+                store_open_timeout: seconds("--store-open-timeout", self.store_open_timeout)?,
+                durability: self.durability,
+                disk_reserve_bytes: match self.disk_reserve_mib {
+                    0 => 0,
+                    reserve => mib("--disk-reserve-mib", reserve)?,
+                },
+                snapshot_log_bytes: mib("--snapshot-log-mib", self.snapshot_log_mib)?,
+                snapshots_kept: count("--snapshots-kept", self.snapshots_kept, MAX_SNAPSHOTS)?,
+                ..EngineConfig::new(self.data)
             },
             import: self.import,
             serve: ServeConfig {
@@ -150,26 +180,39 @@ impl RawArguments {
 pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     arguments.import.as_deref().map(check_header).transpose()?;
     let engine = open::engine(&arguments.engine)?;
+    let control = ControlPlane::start(engine.engine()).inspect_err(|error| {
+        text::tell!(
+            "carom: WARNING: there is no control socket: {error}. `carom status` and `carom backup` can't reach this server"
+        );
+    });
+    let outcome = import_and_serve(&engine, &arguments);
+    // Before the engine is closed, which it would ask.
+    if let Ok(control) = control {
+        control.stop();
+    }
+    let closed = engine.close();
+    let outcome = outcome?;
+    closed?;
+    Ok(outcome)
+}
+
+/// Imports what is to be imported, and serves until it is told to stop.
+fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit> {
     if let Some(file) = &arguments.import {
-        let options = ImportOptions { keep_going: false };
-        let outcome = import_file(engine.engine(), file, options);
-        if !matches!(outcome, Ok(ImportOutcome::Done)) {
-            let closed = engine.close();
-            let outcome = outcome.context("nothing is served")?;
-            closed?;
+        let outcome = import_file(engine.engine(), file, ImportOptions { keep_going: false });
+        let outcome = outcome.context("nothing is served")?;
+        if outcome != ImportOutcome::Done {
             return Ok(outcome.into());
         }
     }
     let example = engine.engine().first_link()?;
-    let served = data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
-        text::tell!("carom: listening on {address} with {driver}");
-        if let Some(link) = example {
-            text::tell!("carom: try: {}", curl_line(address, &link.key));
-        }
-    });
-    let closed = engine.close();
-    let Served { requests, connections, counts, cut } = served?;
-    closed?;
+    let Served { requests, connections, counts, cut } =
+        data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
+            text::tell!("carom: listening on {address} with {driver}");
+            if let Some(link) = example {
+                text::tell!("carom: try: {}", curl_line(address, &link.key));
+            }
+        })?;
     let (requests, connections) = (text::count(requests, "request"), text::count(connections, "connection"));
     text::tell!("carom: stopped after {requests} on {connections}");
     let counts: Vec<String> = counts
@@ -229,6 +272,11 @@ mod tests {
         assert_eq!(arguments.engine.data, PathBuf::from("carom-data"));
         assert_eq!(arguments.engine.cache_bytes, 512 << 20);
         assert_eq!(arguments.engine.store_cache_bytes, 2 << 20);
+        assert_eq!(arguments.engine.store_open_timeout, Duration::from_secs(120));
+        assert_eq!(arguments.engine.durability, Durability::Fsync);
+        assert_eq!(arguments.engine.disk_reserve_bytes, DISK_RESERVE_BYTES);
+        assert_eq!(arguments.engine.snapshot_log_bytes, 1 << 30);
+        assert_eq!(arguments.engine.snapshots_kept, 2);
         assert_eq!(arguments.import, None);
         let serve = arguments.serve;
         assert_eq!(serve.listen, "127.0.0.1:8080".parse().unwrap());
@@ -242,11 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_may_be_used_to_its_last_byte() {
+        assert_eq!(checked(&["--disk-reserve-mib", "0"]).unwrap().engine.disk_reserve_bytes, 0);
+        assert_eq!(checked(&["--disk-reserve-mib", "3"]).unwrap().engine.disk_reserve_bytes, 3 << 20);
+        assert!(checked(&["--disk-reserve-mib", "16777217"]).is_err());
+        assert_eq!(checked(&["--durability", "os"]).unwrap().engine.durability, Durability::Os);
+    }
+
+    #[test]
     fn numbers_that_make_no_sense_are_refused() {
         for (argument, most) in [
             ("--workers", "1024"),
             ("--cache-mib", "16777216"),
             ("--store-cache-mib", "16777216"),
+            ("--snapshot-log-mib", "16777216"),
+            ("--snapshots-kept", "1000"),
+            ("--store-open-timeout", "86400"),
             ("--drain-timeout", "86400"),
             ("--idle-timeout", "86400"),
             ("--header-timeout", "86400"),

@@ -25,6 +25,11 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 entry`, `2,000 entries`.
+pub(super) fn count_of(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { more })
+}
+
 /// `1,234,567`.
 pub(super) fn grouped(number: u64) -> HumanCount {
     HumanCount(number)
@@ -36,6 +41,11 @@ pub(super) fn timestamp(unix_time_ms: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date_of(days);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The date so many days after 1970-01-01. Counted in years that begin with March, the leap day comes last

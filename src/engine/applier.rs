@@ -5,30 +5,55 @@ use std::sync::Arc;
 
 use super::apply::{self, Origin, State};
 use super::read;
+use super::snapshot::{End, Overlay};
 use crate::cache::SharedCache;
-use crate::link::{Command, Outcome, Refusal, SetId, StoredEntry};
-use crate::log::{ChainHash, Location};
-use crate::store::{Applied, Position, Store, StoreError, WRITES_PER_APPLY, Write};
+use crate::limits::{OPERATION_MEMORY_MS, OPERATION_MEMORY_SLACK_MS, OPERATIONS_FORGOTTEN};
+use crate::link::{Command, Operation, Outcome, Refusal, SetId, StoredEntry};
+use crate::log::{ChainHash, Location, OperationId};
+use crate::store::{Applied, Position, Store, StoreError, Write, keyspace};
 
 /// Most entries that one command changes: its own, and that of its path.
 const ENTRIES_PER_COMMAND: usize = 2;
+
+/// Most writes by which an operation is remembered: what became of it, its place in time, and that of an operation
+/// that had the same id a day before.
+const WRITES_PER_OPERATION: usize = 3;
 
 /// The store as the log leads to it.
 pub(super) struct Applier {
     store: Arc<dyn Store>,
     shared: Arc<SharedCache>,
     position: Position,
+    /// Up to which record the log is durable.
+    durable: u64,
     /// Entries that are applied and not yet in the store.
     chunk: HashMap<Box<str>, StoredEntry>,
+    /// What else is applied and not yet in the store, by typed key.
+    remembered: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// A time that no operation that is remembered is older than, if there is one, once that was looked up.
+    oldest_operation: Option<Option<u64>>,
     /// The parts of the sets that are neither committed nor dropped.
     sets: BTreeMap<SetId, Vec<Location>>,
+    /// The snapshot that is being taken.
+    overlay: Option<Arc<Overlay>>,
 }
 
-/// Entries that a batch has changed, on top of what batches before it have, and not yet given to the applier.
+/// What a group has changed so far, on top of the state, and not yet given to the applier.
 #[derive(Default)]
 pub(super) struct Staged {
     entries: HashMap<Box<str>, StoredEntry>,
+    operations: HashMap<OperationId, Operation>,
 }
+
+impl Staged {
+    /// Takes note of an operation of the group.
+    pub(super) fn remember(&mut self, id: OperationId, operation: Operation) {
+        self.operations.insert(id, operation);
+    }
+}
+
+/// An operation with its name.
+pub(super) type Named = (OperationId, Operation);
 
 /// A batch that was judged and accepted.
 pub(super) struct Accepted {
@@ -42,6 +67,15 @@ impl Accepted {
     pub(super) fn changes_nothing(&self) -> bool {
         self.changes.iter().all(Vec::is_empty)
     }
+}
+
+/// A record that is read back from the log, as far as it concerns a batch.
+pub(super) struct ReplayedRecord {
+    pub(super) sequence: u64,
+    pub(super) time_ms: u64,
+    pub(super) chain: ChainHash,
+    pub(super) operation: OperationId,
+    pub(super) fingerprint: [u8; 16],
 }
 
 /// The state under a batch that is being judged: what it changed, what batches before it changed, the store.
@@ -83,8 +117,17 @@ impl State for Applier {
 
 impl Applier {
     pub(super) fn new(store: Arc<dyn Store>, shared: Arc<SharedCache>, position: Position) -> Self {
-        let sets = position.open_sets.iter().map(|&set| (set, Vec::new())).collect();
-        Applier { store, shared, position, chunk: HashMap::new(), sets }
+        Applier {
+            store,
+            shared,
+            durable: position.durable,
+            position,
+            chunk: HashMap::new(),
+            remembered: BTreeMap::new(),
+            oldest_operation: None,
+            sets: BTreeMap::new(),
+            overlay: None,
+        }
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -93,6 +136,28 @@ impl Applier {
 
     pub(super) fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// Takes note of how far the log is durable.
+    pub(super) fn set_durable(&mut self, durable: u64) {
+        self.durable = durable;
+    }
+
+    /// Whether the store holds all that is applied, and no part of a record. Not so after it failed.
+    pub(super) fn is_whole(&self) -> bool {
+        self.chunk.is_empty() && self.remembered.is_empty() && self.position.partial.is_none()
+    }
+
+    /// Keeps the state as it is now for a snapshot. There must be nothing that is not in the store yet.
+    pub(super) fn set_overlay(&mut self, overlay: Arc<Overlay>) {
+        assert!(self.is_whole(), "a snapshot is of the state after a record");
+        assert!(self.overlay.as_ref().is_none_or(|overlay| overlay.has_ended()), "one snapshot at a time");
+        self.overlay = Some(overlay);
+    }
+
+    /// Has the snapshot given up that is being taken: the store is not used any more.
+    pub(super) fn stop_snapshot(&self) {
+        self.overlay.iter().for_each(|overlay| overlay.stop(End::StoreReplaced));
     }
 
     /// Judges a batch against the state and what is staged. Accepted, its changes are staged; refused, nothing
@@ -126,31 +191,68 @@ impl Applier {
         Ok(Ok(accepted))
     }
 
+    /// What became of an operation, if it was made within the last 24 hours.
+    pub(super) fn operation(
+        &self,
+        staged: &Staged,
+        id: OperationId,
+        now_ms: u64,
+    ) -> Result<Option<Operation>, StoreError> {
+        let operation = match staged.operations.get(&id) {
+            Some(operation) => Some(operation.clone()),
+            None => self.stored_operation(id)?,
+        };
+        Ok(operation.filter(|operation| operation.time_ms.saturating_add(OPERATION_MEMORY_MS) > now_ms))
+    }
+
+    fn stored_operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        let typed = keyspace::operation_key(id.0);
+        let bytes = match self.remembered.get(&typed) {
+            Some(value) => value.clone(),
+            None => self.store.get(&typed)?,
+        };
+        let decode = |bytes: Vec<u8>| Operation::decode(id.0, &bytes);
+        bytes.map(decode).transpose().map_err(|error| StoreError::Damaged { key: format!("operation {id}"), error })
+    }
+
     /// Applies a batch that is durable in the log as the next record.
-    pub(super) fn apply_accepted(&mut self, accepted: Accepted, chain: ChainHash) -> Result<(), StoreError> {
+    pub(super) fn apply_accepted(
+        &mut self,
+        accepted: Accepted,
+        operation: Option<Named>,
+        chain: ChainHash,
+    ) -> Result<(), StoreError> {
+        // First, so that it is there already if a crash leaves only a part of the batch applied: then the state that
+        // its outcomes came from is gone.
+        self.remember(operation)?;
         for (index, changes) in accepted.changes.into_iter().enumerate() {
-            self.make_room(index as u64)?;
+            self.make_room(ENTRIES_PER_COMMAND, index as u64)?;
             self.chunk.extend(changes);
         }
         self.record_applied(chain);
         Ok(())
     }
 
+    /// Applies that a batch which is in the log as the next record was refused.
+    pub(super) fn apply_refused(&mut self, operation: Option<Named>, chain: ChainHash) -> Result<(), StoreError> {
+        self.remember(operation)?;
+        self.record_applied(chain);
+        Ok(())
+    }
+
     /// Applies a batch that was read back from the log as the next record. What of it the store has already is
     /// not applied again.
-    pub(super) fn apply_recovered(
-        &mut self,
-        commands: &[Command],
-        sequence: u64,
-        time_ms: u64,
-        chain: ChainHash,
-    ) -> Result<(), StoreError> {
+    pub(super) fn apply_recovered(&mut self, commands: &[Command], record: &ReplayedRecord) -> Result<(), StoreError> {
+        let &ReplayedRecord { sequence, time_ms, chain, operation, fingerprint } = record;
+        let named = |result| {
+            (operation != OperationId::NONE).then_some((operation, Operation { time_ms, fingerprint, result }))
+        };
         match self.position.partial {
             // Judged and accepted before the crash; the state that it was judged by is gone.
             Some(applied) => {
                 let done = usize::try_from(applied.commands).expect("a record has few commands");
                 for (index, command) in commands.iter().enumerate().skip(done) {
-                    self.make_room(index as u64)?;
+                    self.make_room(ENTRIES_PER_COMMAND, index as u64)?;
                     // The state is the one after the commands before, so this one has the outcome that it had.
                     let _ = apply::apply(self, command, Origin { sequence, index, time_ms })?;
                 }
@@ -158,19 +260,80 @@ impl Applier {
                 Ok(())
             }
             None => match self.judge(&mut Staged::default(), commands, sequence, time_ms)? {
-                Ok(accepted) => self.apply_accepted(accepted, chain),
-                // A refusal is an outcome like any other: the same on every node.
-                Err(_) => {
-                    self.record_applied(chain);
-                    Ok(())
+                Ok(accepted) => {
+                    let outcomes = accepted.outcomes.clone();
+                    self.apply_accepted(accepted, named(Ok(outcomes)), chain)
                 }
+                // A refusal is an outcome like any other: the same on every node.
+                Err(refusal) => self.apply_refused(named(Err(refusal)), chain),
             },
         }
     }
 
+    /// Remembers an operation, before anything else of its record is applied.
+    fn remember(&mut self, operation: Option<Named>) -> Result<(), StoreError> {
+        let Some((id, operation)) = operation else { return Ok(()) };
+        self.forget_old_operations(operation.time_ms)?;
+        // With the first command, so that an operation is never in the store before its record is applied in part.
+        self.make_room(WRITES_PER_OPERATION + ENTRIES_PER_COMMAND, 0)?;
+        if let Some(before) = self.stored_operation(id)? {
+            self.remembered.insert(keyspace::operation_time_key(before.time_ms, id.0), None);
+        }
+        self.remembered.insert(keyspace::operation_key(id.0), Some(operation.encode(id.0)));
+        self.remembered.insert(keyspace::operation_time_key(operation.time_ms, id.0), Some(Vec::new()));
+        let oldest = self.oldest_operation()?.map_or(operation.time_ms, |oldest| oldest.min(operation.time_ms));
+        self.oldest_operation = Some(Some(oldest));
+        Ok(())
+    }
+
+    fn oldest_operation(&mut self) -> Result<Option<u64>, StoreError> {
+        if self.oldest_operation.is_none() {
+            self.oldest_operation = Some(self.operations_by_time(1)?.first().map(|&(time_ms, _)| time_ms));
+        }
+        Ok(self.oldest_operation.flatten())
+    }
+
+    /// The oldest operations in the store, at most so many.
+    fn operations_by_time(&self, most: usize) -> Result<Vec<(u64, [u8; 16])>, StoreError> {
+        let mut found = Vec::new();
+        self.store.scan(&[keyspace::OPERATION_TIME], &mut |typed, _| {
+            match keyspace::split(typed).filter(|&(kind, _)| kind == keyspace::OPERATION_TIME) {
+                Some((_, key)) => found.extend(keyspace::split_operation_time(key)),
+                None => return std::ops::ControlFlow::Break(()),
+            }
+            if found.len() < most { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// Removes the oldest operations that need not be remembered at this time any more: a function of state and time
+    /// alone (I3), however the state is spread over chunk and store.
+    fn forget_old_operations(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        let is_old = |time_ms: u64, slack_ms| time_ms.saturating_add(OPERATION_MEMORY_MS + slack_ms) <= now_ms;
+        if !self.oldest_operation()?.is_some_and(|oldest| is_old(oldest, OPERATION_MEMORY_SLACK_MS)) {
+            return Ok(());
+        }
+        self.position.partial = None;
+        self.flush()?;
+        let mut oldest = self.operations_by_time(OPERATIONS_FORGOTTEN + 1)?;
+        if !oldest.first().is_some_and(|&(time_ms, _)| is_old(time_ms, OPERATION_MEMORY_SLACK_MS)) {
+            // What was known was older: that operation has been made again since.
+            self.oldest_operation = Some(oldest.first().map(|&(time_ms, _)| time_ms));
+            return Ok(());
+        }
+        let young = oldest.iter().position(|&(time_ms, _)| !is_old(time_ms, 0)).unwrap_or(oldest.len());
+        let kept = oldest.split_off(young.min(OPERATIONS_FORGOTTEN));
+        for (time_ms, id) in oldest {
+            self.remembered.insert(keyspace::operation_key(id), None);
+            self.remembered.insert(keyspace::operation_time_key(time_ms, id), None);
+        }
+        self.oldest_operation = Some(kept.first().map(|&(time_ms, _)| time_ms));
+        Ok(())
+    }
+
     /// Takes note of a set that begins with the next record.
     pub(super) fn begin_set(&mut self, set: SetId, chain: ChainHash) {
-        self.sets.insert(set, Vec::new());
+        self.collect_set(set);
         self.record_applied(chain);
     }
 
@@ -180,6 +343,11 @@ impl Applier {
         self.record_applied(chain);
     }
 
+    /// Takes note of a set that began before the position, when a recovery reads that again.
+    pub(super) fn collect_set(&mut self, set: SetId) {
+        self.sets.insert(set, Vec::new());
+    }
+
     /// Takes note of a part that lies before the position, when a recovery reads it again.
     pub(super) fn collect_part(&mut self, set: SetId, location: Location) {
         if let Some(parts) = self.sets.get_mut(&set) {
@@ -187,7 +355,7 @@ impl Applier {
         }
     }
 
-    /// Forgets a set: it will not be committed.
+    /// Forgets a set: it will not be committed, or was.
     pub(super) fn drop_set(&mut self, set: SetId) {
         self.sets.remove(&set);
     }
@@ -213,7 +381,7 @@ impl Applier {
             let (sequence, commands) = read_part(location)?;
             for (index, command) in commands.iter().enumerate() {
                 if count >= done {
-                    self.make_room(count)?;
+                    self.make_room(ENTRIES_PER_COMMAND, count)?;
                     let outcome = apply::apply(self, command, Origin { sequence, index, time_ms })?;
                     applied(outcome.expect("a command of a set has no precondition"));
                 }
@@ -231,9 +399,9 @@ impl Applier {
         self.position.partial = None;
     }
 
-    /// Flushes if the chunk can't take the changes of one more command, the one after `commands` of the record.
-    fn make_room(&mut self, commands: u64) -> Result<(), StoreError> {
-        if self.chunk.len() + ENTRIES_PER_COMMAND > WRITES_PER_APPLY {
+    /// Flushes if the chunk can't take so many writes more, after `commands` of the record.
+    fn make_room(&mut self, writes: usize, commands: u64) -> Result<(), StoreError> {
+        if self.chunk.len() + self.remembered.len() + writes > self.store.writes_per_apply() {
             // Between records, the position says all; within one, how far.
             self.position.partial = (commands > 0).then_some(Applied { commands });
             self.flush()?;
@@ -243,21 +411,27 @@ impl Applier {
 
     /// Brings what is applied to the store and to the caches.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if self.chunk.is_empty() { Ok(()) } else { self.flush_with_position() }
+        if self.chunk.is_empty() && self.remembered.is_empty() { Ok(()) } else { self.flush_with_position() }
     }
 
     /// The same, and the position also if nothing else is new: records that change nothing need not be read again.
     pub(super) fn flush_with_position(&mut self) -> Result<(), StoreError> {
-        self.position.open_sets = self.sets.keys().copied().collect();
-        let writes: Vec<Write> = self
-            .chunk
-            .iter()
-            .map(|(key, entry)| Write {
-                key: key.as_bytes().to_vec(),
-                value: (*entry != StoredEntry::default()).then(|| entry.encode(key.as_bytes())),
-            })
-            .collect();
+        self.position.durable = self.durable;
+        self.position.replay_from =
+            self.sets.first_key_value().map_or(self.position.sequence + 1, |(first, _)| first.0);
+        let entries = self.chunk.iter().map(|(key, entry)| Write {
+            key: keyspace::entry_key(key.as_bytes()),
+            value: (*entry != StoredEntry::default()).then(|| entry.encode(key.as_bytes())),
+        });
+        let remembered = self.remembered.iter().map(|(key, value)| Write { key: key.clone(), value: value.clone() });
+        let writes: Vec<Write> = entries.chain(remembered).collect();
+        if let Some(overlay) = &self.overlay
+            && !overlay.keep(self.store.as_ref(), &writes)?
+        {
+            self.overlay = None;
+        }
         self.store.apply(&writes, &self.position)?;
+        self.remembered.clear();
         // The store first, then the caches: a reader that finds nothing cached must find the new entry (I5).
         for (key, entry) in self.chunk.drain() {
             let hash = self.shared.hash(key.as_bytes());

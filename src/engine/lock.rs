@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::log::hint;
 
@@ -35,19 +36,48 @@ pub(super) struct DirectoryLock {
     _file: File,
 }
 
+/// Which process holds a data directory, as far as known; None if none does.
+///
+/// # Errors
+/// If that can't be found out.
+pub fn holder(data: &Path) -> Result<Option<String>, LockError> {
+    let io = |source| LockError::Io { path: data.to_owned(), source };
+    let mut file = match File::open(data.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(name_of_holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+fn name_of_holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+    if known { format!("process {}", holder.trim()) } else { "another process".to_owned() }
+}
+
 impl DirectoryLock {
     pub(super) fn take(data: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: data.to_owned(), source };
         create_durably(data).map_err(io)?;
         let path = data.join("lock");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        // Whoever asks for the holder has it for a moment.
+        let mut tries = 0;
+        while let Err(TryLockError::WouldBlock) = file.try_lock()
+            && tries < 20
+        {
+            std::thread::sleep(Duration::from_millis(5));
+            tries += 1;
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-                let holder = if known { format!("process {}", holder.trim()) } else { "another process".to_owned() };
-                return Err(LockError::InUse { path: data.to_owned(), holder });
+                return Err(LockError::InUse { path: data.to_owned(), holder: name_of_holder(&mut file) });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
@@ -60,7 +90,7 @@ impl DirectoryLock {
 }
 
 /// Creates a directory and what is missing above it, so that a crash can't take it back with all that is in it.
-fn create_durably(dir: &Path) -> std::io::Result<()> {
+pub(super) fn create_durably(dir: &Path) -> std::io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     std::fs::create_dir_all(dir)?;
     for dir in missing {

@@ -5,38 +5,72 @@
 //! - The write path: [`Engine::submit`] and [`Engine::begin_set`] hand changes to the one writer (I2), which
 //!   appends them to the log, applies them to the store, invalidates the caches and answers, in this order.
 //! - [`apply`]: what a record does to the state, as a pure function (I3).
+//! - [`snapshot`]: the whole state in one file that no store knows: the backup.
+//! - [`restore()`], [`rebuild()`], [`verify_directory`]: from a backup to a data directory, to another store, and what is
+//!   wrong with either.
 //! - `recover`: from a store that is deleted, behind, or of no use back to one that holds the whole log.
 
 mod applier;
 pub mod apply;
+mod digest;
+mod error;
+mod ground;
+mod group;
+mod health;
 mod lock;
+mod place;
 mod read;
 mod readers;
+mod rebuild;
 mod recover;
+mod requests;
 mod resolve;
+mod restore;
 mod set;
+mod slot;
+pub mod snapshot;
+mod status;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
+use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-pub use lock::LockError;
+pub use digest::StateDigest;
+pub use error::{CloseError, OpenError};
+pub use health::Health;
+pub use lock::{LockError, holder};
 pub use read::{Miss, ReadPath, RequestLookup};
 pub use readers::{ReadReply, ReaderPool};
+pub use rebuild::{Rebuilt, rebuild};
 pub use recover::{Recovery, SetAside};
+pub use requests::{Acknowledged, SubmitError};
 pub use resolve::{Lookup, Resolved, resolve};
+pub use restore::{NotBuilt, RestoreError, Restored, restore};
 pub use set::{SetSummary, SetWriter};
-pub use writer::SubmitError;
+pub use snapshot::{BackupFile, BackupTarget, Manifest, SnapshotError, TakeError, TargetError};
+pub use status::Status;
+pub use verify::{DirectoryReport, SnapshotReport, StoreReport, verify_directory, verify_file};
 
 use crate::cache::SharedCache;
+use crate::config::Durability;
+use crate::limits::DISK_RESERVE_BYTES;
 use crate::link::{Command, Link, Outcome, StoredEntry};
-use crate::log::{LogError, OperationId, hint};
-use crate::store::{Store, StoreError};
-use writer::{Request, Requests};
+use crate::log::{LogId, OperationId};
+use crate::store::{StoreError, StoreKind, keyspace};
+use ground::Ground;
+use health::SharedHealth;
+use requests::{Request, RequestQueue, Requests};
+use slot::StoreSlot;
+use snapshot::Taking;
+use writer::Writer;
 
 /// What an engine needs to know.
 #[derive(Debug, Clone)]
@@ -45,88 +79,67 @@ pub struct EngineConfig {
     pub data: PathBuf,
     /// What the shared cache may hold, in bytes.
     pub cache_bytes: usize,
+    /// Which store holds the links. One of another kind that lies there is set aside and built again. None is the
+    /// kind that lies there, or sled.
+    pub store: Option<StoreKind>,
     /// What the store may cache of its pages, in bytes.
     pub store_cache_bytes: u64,
+    /// How long opening the store may take. One that takes longer is set aside and built again.
+    pub store_open_timeout: Duration,
+    /// What is done before a change is acknowledged.
+    pub durability: Durability,
+    /// Free space on the disk below which no change is accepted, in bytes.
+    pub disk_reserve_bytes: u64,
+    /// After so many bytes of the log a snapshot is taken by itself; [`u64::MAX`] is never.
+    pub snapshot_log_bytes: u64,
+    /// How many of these snapshots are kept, at least 1. The log is kept from the oldest of them on.
+    pub snapshots_kept: usize,
 }
 
-/// Why an engine can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process holds the data directory, or it can't be used.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The log can't be read, or is damaged.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The store can't be opened, for a reason that does not lie in its contents. It was left as it is.
-    #[error(
-        "{} can't be opened: {error}. It was left as it is. Start again when the cause has been removed; or move it \
-         away, and it is built again from the log",
-        path.display()
-    )]
-    StoreNotOpened {
-        /// Where it lies.
-        path: PathBuf,
-        /// Why not.
-        error: StoreError,
-    },
-    /// The store can't be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no log, and the store that could say what was in it can't be read.
-    #[error(
-        "there is no log in {}, and the store in {} can't be used: {reason}. Nothing was changed. Restore `log/` from \
-         a copy or backup, or, to begin without any links, move `store/` away.",
-        log.display(),
-        store.display()
-    )]
-    NothingUsable {
-        /// The log's directory.
-        log: PathBuf,
-        /// The store's.
-        store: PathBuf,
-        /// What is wrong with the store.
-        reason: String,
-    },
-    /// A record passed its checksum and yet can't be applied.
-    #[error("record {sequence} of the log can't be applied: {reason}. Was it written by a newer version of carom?")]
-    Record {
-        /// Which record.
-        sequence: u64,
-        /// Why not.
-        reason: String,
-    },
-    /// The operating system refused.
-    #[error("{0}: {1}{way_out}", way_out = hint(.1))]
-    Io(String, std::io::Error),
-}
+impl EngineConfig {
+    /// Which store it is: the one that is named, else the one that lies there, else the usual one.
+    pub fn store_kind(&self) -> StoreKind {
+        let lying =
+            || [place::NAME_BESIDE, place::NAME].iter().find_map(|name| StoreKind::lying_in(&self.data.join(name)));
+        self.store.or_else(lying).unwrap_or(StoreKind::OF_NEW)
+    }
 
-/// What went wrong while an engine was closed. What was acknowledged is in the log.
-#[derive(Debug, thiserror::Error)]
-pub enum CloseError {
-    /// The writer thread panicked; it printed why.
-    #[error(
-        "the writer thread panicked. Changes that were acknowledged are in the log, and are applied at the next start"
-    )]
-    WriterPanicked,
-    /// The store can't be flushed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// A data directory with everything else as usual.
+    pub fn new(data: PathBuf) -> Self {
+        EngineConfig {
+            data,
+            cache_bytes: 512 << 20,
+            store: None,
+            store_cache_bytes: 2 << 20,
+            store_open_timeout: Duration::from_secs(120),
+            durability: Durability::default(),
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
+            snapshot_log_bytes: u64::MAX,
+            snapshots_kept: 2,
+        }
+    }
 }
 
 /// What the threads of a process share: the caches, the store, and the way to the writer.
 pub struct Engine {
+    config: EngineConfig,
+    log_id: LogId,
     shared: Arc<SharedCache>,
-    store: Arc<dyn Store>,
+    store: Arc<StoreSlot>,
     requests: Requests,
+    health: SharedHealth,
+    /// Held while a snapshot is taken: there is one at a time.
+    snapshot: Arc<parking_lot::Mutex<()>>,
     // Last, so that the store is closed before another process may open it.
     _lock: Arc<lock::DirectoryLock>,
 }
 
-/// An engine together with its writer thread; closing it ends the writer.
+/// An engine together with its threads: the writer, and the one that takes snapshots. Closing it ends them.
 pub struct OwnedEngine {
     engine: Arc<Engine>,
+    ground: Arc<Ground>,
     writer: JoinHandle<()>,
+    snapshots: JoinHandle<()>,
 }
 
 impl OwnedEngine {
@@ -135,21 +148,29 @@ impl OwnedEngine {
     /// # Errors
     /// If another process holds the directory, or log or store can't be read.
     pub fn open(config: &EngineConfig) -> Result<(Self, Recovery), OpenError> {
-        let lock = Arc::new(lock::DirectoryLock::take(&config.data)?);
+        Self::open_locked(Arc::new(lock::DirectoryLock::take(&config.data)?), config)
+    }
+
+    fn open_locked(lock: Arc<lock::DirectoryLock>, config: &EngineConfig) -> Result<(Self, Recovery), OpenError> {
+        let ground = Arc::new(Ground::new(config));
         let shared = Arc::new(SharedCache::new(config.cache_bytes));
-        let recovered = recover::recover(config, Arc::clone(&shared))?;
-        let (requests, queue) = writer::requests();
-        let store = Arc::clone(recovered.applier.store());
-        let engine = Arc::new(Engine { shared, store, requests, _lock: Arc::clone(&lock) });
-        let writer = std::thread::Builder::new()
-            .name("carom-writer".to_owned())
-            .spawn(move || {
-                // Should the engine be dropped without being closed, the writer may still have something to finish.
-                let _lock = lock;
-                writer::run(recovered.log, recovered.applier, &queue);
-            })
-            .map_err(|error| OpenError::Io("starting the writer thread".to_owned(), error))?;
-        Ok((OwnedEngine { engine, writer }, recovered.report))
+        let mut recovered = recover::recover(&ground, &shared)?;
+        let report = std::mem::take(&mut recovered.report);
+        let store = Arc::new(StoreSlot::new(Arc::clone(recovered.applier.store())));
+        let health = SharedHealth::default();
+        let (log_id, config) = (recovered.log.id(), config.clone());
+        let (requests, queue) = requests::requests();
+        let (ask, asked) = crossbeam_channel::bounded(1);
+        let snapshot = Arc::new(parking_lot::Mutex::new(()));
+        let writer =
+            Writer::new(Arc::clone(&ground), recovered, Arc::clone(&store), Arc::clone(&shared), health.clone());
+        let writer = spawn_writer(writer.with_snapshots(ask), queue, Arc::clone(&lock))?;
+        let snapshots = {
+            let (ground, requests, running) = (Arc::clone(&ground), requests.clone(), Arc::clone(&snapshot));
+            spawn("carom-snapshot", move || snapshot::run(&ground, &requests, &asked, &running))?
+        };
+        let engine = Arc::new(Engine { config, log_id, shared, store, requests, health, snapshot, _lock: lock });
+        Ok((OwnedEngine { engine, ground, writer, snapshots }, report))
     }
 
     /// The engine, to share with other threads.
@@ -161,15 +182,52 @@ impl OwnedEngine {
     /// nothing to apply again. Changes that are submitted later are refused.
     ///
     /// # Errors
-    /// If the writer panicked, or the store can't be flushed. What was acknowledged is not lost: the log has it.
+    /// If the writer panicked, had to end writing before, or the store can't be flushed. What was acknowledged is not
+    /// lost: the log has it.
     pub fn close(self) -> Result<(), CloseError> {
+        self.ground.is_stopping.store(true, Ordering::Relaxed);
         // The writer has gone already if this fails.
         let _ = self.engine.requests.send(Request::Stop);
         let ended = self.writer.join();
+        // The writer was the one that asks for snapshots.
+        let _ = self.snapshots.join();
         // Also after a panic: what was applied before it was acknowledged.
-        let flushed = self.engine.store.flush();
+        let flushed = self.engine.store.get().and_then(|store| store.flush());
         ended.map_err(|_| CloseError::WriterPanicked)?;
+        match self.engine.health() {
+            health @ Health::Closed { .. } => return Err(CloseError::WritesEnded(health)),
+            Health::Ready | Health::Paused { .. } => {}
+        }
         Ok(flushed?)
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.map_err(|error| OpenError::Io(format!("starting the thread {name}"), error))
+}
+
+fn spawn_writer(
+    writer: Writer,
+    queue: RequestQueue,
+    lock: Arc<lock::DirectoryLock>,
+) -> Result<JoinHandle<()>, OpenError> {
+    spawn("carom-writer", move || {
+        let _watch = PanicWatch(writer.health().clone());
+        // Should the engine be dropped without being closed, the writer may still have something to finish.
+        let _lock = lock;
+        writer::run(writer, &queue);
+    })
+}
+
+/// Takes note in the health that the writer panicked.
+struct PanicWatch(SharedHealth);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set(Health::Closed { reason: "the writer panicked".to_owned() });
+        }
     }
 }
 
@@ -177,9 +235,16 @@ impl Engine {
     /// Applies the commands, all or none, and returns when they are durable and every later request sees them
     /// (I1, I5). With it, what became of each command.
     ///
+    /// An operation that has a name is remembered for 24 hours: submitted again, it is not made again, and the answer
+    /// is the first one, also if that was a refusal.
+    ///
     /// # Errors
     /// If a precondition was not met, the batch is too large, or the log can't be written.
-    pub fn submit(&self, operation: OperationId, commands: Vec<Command>) -> Result<Vec<Outcome>, SubmitError> {
+    pub fn submit(
+        &self,
+        operation: Option<OperationId>,
+        commands: Vec<Command>,
+    ) -> Result<Acknowledged<Vec<Outcome>>, SubmitError> {
         self.requests.ask(|reply| Request::Batch { operation, commands, reply })
     }
 
@@ -191,12 +256,38 @@ impl Engine {
         SetWriter::begin(self.requests.clone())
     }
 
+    /// Whether changes are accepted.
+    pub fn health(&self) -> Health {
+        self.health.get()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+
+    /// How it stands; cheap to ask.
+    pub fn status(&self) -> Status {
+        Status::of(self)
+    }
+
+    /// Writes a snapshot of the whole state as it is now, while changes and redirects go on. It is as durable as
+    /// whoever holds `out` makes it.
+    ///
+    /// # Errors
+    /// If store or `out` fail, or so much changes meanwhile that it is given up.
+    pub fn backup(&self, out: impl Write) -> Result<Manifest, TakeError> {
+        let _one = self.snapshot.lock();
+        let begun = self.requests.ask(|reply| Request::SnapshotBegin { is_backup: true, reply })?;
+        Ok(Taking::new(begun, out)?.run()?.1)
+    }
+
     /// What the store holds under a canonical key.
     ///
     /// # Errors
     /// If the store can't be read, or the entry is damaged.
     pub fn stored_entry(&self, key: &str) -> Result<StoredEntry, StoreError> {
-        read::stored_entry(self.store.as_ref(), key.as_bytes())
+        read::stored_entry(self.store.get()?.as_ref(), key.as_bytes())
     }
 
     /// The first link in the order of keys; those of any host come first.
@@ -205,7 +296,8 @@ impl Engine {
     /// If the store can't be read, or the entry is damaged.
     pub fn first_link(&self) -> Result<Option<Link>, StoreError> {
         let mut first = Ok(None);
-        self.store.scan(&mut |key, value| {
+        self.store.get()?.scan(&[keyspace::ENTRY], &mut |typed, value| {
+            let Some((keyspace::ENTRY, key)) = keyspace::split(typed) else { return ControlFlow::Break(()) };
             first = read::decode_entry(key, value).map(|entry| entry.link);
             if matches!(first, Ok(None)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -225,39 +317,12 @@ impl Engine {
         ReaderPool::start(self, threads)
     }
 
-    /// How many links there are, and a digest over all of them that is equal exactly when they are (BLAKE3 over
-    /// keys and entries in order). Reads the whole store.
+    /// How many links there are, and a digest over the whole state that is equal exactly when the state is (BLAKE3
+    /// over typed keys and values in order). Reads the whole store.
     ///
     /// # Errors
     /// If the store can't be read.
     pub fn digest(&self) -> Result<StateDigest, StoreError> {
-        StateDigest::of(self.store.as_ref())
-    }
-}
-
-/// How many entries a store holds, and a hash over all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateDigest {
-    /// How many entries.
-    pub entries: u64,
-    /// BLAKE3 over the length and bytes of each key and entry, in the order of the keys.
-    pub hash: [u8; 32],
-}
-
-impl StateDigest {
-    /// Of a store.
-    ///
-    /// # Errors
-    /// If it can't be read.
-    pub fn of(store: &dyn Store) -> Result<Self, StoreError> {
-        let (mut entries, mut hasher) = (0, blake3::Hasher::new());
-        store.scan(&mut |key, value| {
-            entries += 1;
-            for part in [key, value] {
-                hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(StateDigest { entries, hash: *hasher.finalize().as_bytes() })
+        StateDigest::of(self.store.get()?.as_ref())
     }
 }

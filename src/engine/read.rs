@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::resolve::Lookup;
 use crate::cache::{CachedLink, LocalCache, SharedCache, Stamp};
 use crate::link::StoredEntry;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, keyspace};
 
-/// Reads an entry from a store; the empty entry if there is none.
+/// Reads the entry of a canonical key from a store; the empty entry if there is none.
 pub(super) fn stored_entry(store: &dyn Store, key: &[u8]) -> Result<StoredEntry, StoreError> {
-    match store.get(key)? {
+    match store.get(&keyspace::entry_key(key))? {
         Some(bytes) => decode_entry(key, &bytes),
         None => Ok(StoredEntry::default()),
     }

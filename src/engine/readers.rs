@@ -1,4 +1,4 @@
-//! Threads that read the store for those that must not wait: sled blocks, a worker must not.
+//! Threads that read the store for those that must not wait: a store blocks, a worker must not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl ReaderPool {
 
 fn run(engine: &Engine, reads: &Receiver<Read>) {
     for Read { miss, token, reply } in reads {
-        // sled does not always answer damaged pages with an error. Whoever waits must have an answer all the same, and
+        // Neither sled nor fjall always answers damage with an error. Whoever waits must have an answer all the same, and
         // so must those who come after.
         let result = catch_unwind(AssertUnwindSafe(|| read_and_fill(engine, &miss))).unwrap_or_else(|_| {
             let key = String::from_utf8_lossy(&miss.key);
@@ -71,7 +71,7 @@ fn run(engine: &Engine, reads: &Receiver<Read>) {
 }
 
 fn read_and_fill(engine: &Engine, miss: &Miss) -> Result<CachedLink, StoreError> {
-    let link = read::cached_link(&miss.key, &read::stored_entry(engine.store.as_ref(), &miss.key)?);
+    let link = read::cached_link(&miss.key, &read::stored_entry(engine.store.get()?.as_ref(), &miss.key)?);
     // Dropped there if the link was changed since the miss (I5).
     engine.shared.fill(miss.hash, miss.stamp, link.clone());
     Ok(link)

@@ -1,16 +1,17 @@
 //! From whatever a crash, or a person, left of the store to one that holds the whole log (I1).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::applier::Applier;
+use super::OpenError;
+use super::applier::{self, Applier};
+use super::ground::Ground;
+use super::snapshot::{self, LoadError, SnapshotError};
 use super::writer::{Failure, read_part};
-use super::{EngineConfig, OpenError};
 use crate::cache::SharedCache;
-use crate::clock;
-use crate::link::{Payload, SetId, decode_payload};
-use crate::log::{ChainHash, KnownDurable, Location, Log, LogError, LogOpened, TornTail};
-use crate::store::{Position, SledStore, Store, StoreError};
+use crate::link::{Operation, Payload, SetId, decode_payload};
+use crate::log::{ChainHash, KnownDurable, Location, Log, LogError, LogOpened, OperationId, TornTail};
+use crate::store::{Position, Store, StoreError};
 
 /// What was found and done when the data directory was opened.
 #[derive(Debug, Default)]
@@ -19,11 +20,15 @@ pub struct Recovery {
     pub torn: Option<TornTail>,
     /// The store that could not be used.
     pub set_aside: Option<SetAside>,
+    /// The snapshots that could not be read when the store was built.
+    pub unreadable: Vec<SnapshotError>,
+    /// How many entries of a snapshot the store was built from.
+    pub loaded_entries: u64,
     /// How many records were applied to the store.
     pub applied_records: u64,
 }
 
-/// A store that could not be used; another was built in its place from the log.
+/// A store that could not be used; another was built in its place.
 #[derive(Debug)]
 pub struct SetAside {
     /// Where it lies now. It can be deleted.
@@ -36,123 +41,197 @@ pub(super) struct Recovered {
     pub(super) log: Log,
     pub(super) applier: Applier,
     pub(super) report: Recovery,
+    /// Bytes of the log since the newest snapshot, about.
+    pub(super) bytes_since_snapshot: u64,
 }
 
 /// Opens log and store and brings the store to the end of the log.
-pub(super) fn recover(config: &EngineConfig, shared: Arc<SharedCache>) -> Result<Recovered, OpenError> {
-    let path = config.data.join("store");
-    // The store first: it is only ever written after the log was synced, so it may show that the end of the log
-    // was durable. Then nothing is cut there, and a log that ends before it has lost what was acknowledged.
-    let opened = open_store(&path, config.store_cache_bytes)?;
-    let log_dir = config.data.join("log");
-    if let Err(reason) = &opened
-        && !Log::exists(&log_dir)?
+pub(super) fn recover(ground: &Ground, shared: &Arc<SharedCache>) -> Result<Recovered, OpenError> {
+    // The store first: it knows what was durable. Then nothing of that is cut off the log, and a log that ends before
+    // it has lost what was acknowledged.
+    if ground.log.segments()?.is_empty()
+        && let Some(newest) = ground.snapshots.list()?.pop().or(ground.snapshots.unfinished()?)
+    {
+        // Before a store is created that `restore` would find in its way.
+        return Err(OpenError::OnlySnapshots { log: ground.log.path.clone(), newest });
+    }
+    let store = ground.place.open()?;
+    let position = store.as_ref().ok().map(|store| store.position()).transpose()?.flatten();
+    let mut known: Vec<KnownDurable> = snapshots_taken(ground)?;
+    let newest_snapshot = known.iter().map(|known| known.sequence).max();
+    known.extend(position.map(|position| KnownDurable { log_id: position.log_id, sequence: position.durable }));
+    if let Err(reason) = &store
+        && known.is_empty()
+        && ground.log.segments()?.is_empty()
     {
         // It can't be built again from a log that is not there.
-        return Err(OpenError::NothingUsable { log: log_dir, store: path, reason: reason.clone() });
+        return Err(OpenError::NothingUsable { log: ground.log.path.clone(), reason: reason.clone() });
     }
-    let known = opened.as_ref().ok().and_then(|(_, position)| position.as_ref());
-    let known = known.map(|position| KnownDurable { log_id: position.log_id, sequence: reaches(position) });
-    let LogOpened { log, torn } = Log::open(&log_dir, known)?;
+    let LogOpened { log, torn } = ground.log.open(&known)?;
     let mut report = Recovery { torn, ..Recovery::default() };
-    let usable = match opened {
-        Ok((store, position)) => {
-            let position = position.unwrap_or_else(|| beginning(&log));
-            unusable_because(&position, &log)?.map_or(Ok((store, position)), Err)
+    let applier = bring_up(ground, store, &log, shared, &mut report)?;
+    let later = ground.log.segments()?.iter().filter(|&&(first, _)| Some(first) > newest_snapshot).count();
+    let bytes_since_snapshot = later as u64 * ground.log.segment_bytes;
+    Ok(Recovered { log, applier, report, bytes_since_snapshot })
+}
+
+/// Opens the store again, after it failed, beside the log that is open.
+pub(super) fn reopen(ground: &Ground, log: &Log, shared: &Arc<SharedCache>) -> Result<(Applier, Recovery), OpenError> {
+    let mut report = Recovery::default();
+    let applier = bring_up(ground, ground.place.open()?, log, shared, &mut report)?;
+    Ok((applier, report))
+}
+
+/// What the headers of the snapshots show to have been durable.
+pub(super) fn snapshots_taken(ground: &Ground) -> Result<Vec<KnownDurable>, OpenError> {
+    let mut known = Vec::new();
+    for path in ground.snapshots.list()? {
+        // One that can't be read shows nothing; it is reported when it is needed.
+        if let Ok(reader) = ground.snapshots.open(&path) {
+            let header = reader.header();
+            known.push(KnownDurable { log_id: header.log_id, sequence: header.sequence });
         }
-        Err(reason) => Err(reason),
-    };
-    let (store, position) = match usable {
-        Ok(usable) => usable,
-        Err(reason) => {
-            report.set_aside = Some(set_aside(&path, reason)?);
-            (Arc::new(SledStore::open(&path, config.store_cache_bytes)?) as Arc<dyn Store>, beginning(&log))
-        }
-    };
-    let mut applier = Applier::new(store, shared, position);
-    report.applied_records = replay(&log, &mut applier)?;
-    if report.applied_records > 0 {
-        // Once, here, rather than again at the next start.
-        applier.store().flush()?;
     }
-    Ok(Recovered { log, applier, report })
+    Ok(known)
 }
 
 /// The position before the first record.
 pub(super) fn beginning(log: &Log) -> Position {
     let chain = ChainHash::genesis(log.id());
-    Position { log_id: log.id(), sequence: 0, chain, partial: None, open_sets: Vec::new() }
+    Position { log_id: log.id(), sequence: 0, chain, partial: None, durable: log.durable(), replay_from: 1 }
 }
 
-type Opened = (Arc<dyn Store>, Option<Position>);
-
-/// Opens the store and reads how far it is. If its contents are of no use, says why.
-///
-/// # Errors
-/// If the operating system refuses, or sled does for a reason that is not in the files: then the store may well be
-/// intact, and building another would be refused alike.
-fn open_store(path: &Path, cache_bytes: u64) -> Result<Result<Opened, String>, OpenError> {
-    let open = || {
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(path, cache_bytes)?);
-        let position = store.position()?;
-        Ok((store, position))
+/// From a store as it was found to one that holds the whole log.
+pub(super) fn bring_up(
+    ground: &Ground,
+    found: Result<Arc<dyn Store>, String>,
+    log: &Log,
+    shared: &Arc<SharedCache>,
+    report: &mut Recovery,
+) -> Result<Applier, OpenError> {
+    let usable = match found {
+        Ok(store) => match store.position()? {
+            Some(position) => unusable_because(&position, log)?.map_or(Ok((store, position)), Err),
+            None => Ok(build(ground, store, log, report)?),
+        },
+        Err(reason) => Err(reason),
     };
-    // sled does not always answer damaged files with an error.
-    match std::panic::catch_unwind(open) {
-        Ok(Ok(opened)) => Ok(Ok(opened)),
-        Ok(Err(error @ (StoreError::Corrupt(_) | StoreError::Damaged { .. }))) => Ok(Err(error.to_string())),
-        Ok(Err(error)) => Err(OpenError::StoreNotOpened { path: path.to_owned(), error }),
-        Err(_) => Ok(Err("opening it led to a panic".to_owned())),
+    let (store, position) = match usable {
+        Ok(usable) => usable,
+        Err(reason) => {
+            report.set_aside = Some(ground.place.set_aside(reason)?);
+            build(ground, open_new(ground)?, log, report)?
+        }
+    };
+    let mut applier = Applier::new(store, Arc::clone(shared), position);
+    applier.set_durable(log.durable());
+    let applied = replay(log, &mut applier)?;
+    if applied + report.loaded_entries > 0 {
+        // Once, here, rather than again at the next start.
+        applier.store().flush()?;
     }
+    report.applied_records += applied;
+    Ok(applier)
 }
 
-/// The last record of which a store at this position holds anything.
-fn reaches(position: &Position) -> u64 {
-    position.sequence + u64::from(position.partial.is_some())
+/// Opens a store where there is none.
+fn open_new(ground: &Ground) -> Result<Arc<dyn Store>, OpenError> {
+    ground.place.open()?.map_err(|reason| OpenError::Store(StoreError::Backend(reason)))
 }
 
-/// Why a store that stands at this position is of no use for this log, if it is not. That the log does not end
-/// before this position was seen to when it was opened.
-fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, LogError> {
+/// Why a store that stands at this position is of no use for this log, if it is not.
+pub(super) fn unusable_because(position: &Position, log: &Log) -> Result<Option<String>, LogError> {
     if position.log_id != log.id() {
         return Ok(Some(format!("it is of the log {}, and the log is {}", position.log_id, log.id())));
     }
-    if log.replay(position.sequence + 1)?.chain() != position.chain {
-        return Ok(Some(format!("up to record {} it holds another history than the log", position.sequence)));
+    let (sequence, last) = (position.sequence, log.next_sequence() - 1);
+    if sequence + u64::from(position.partial.is_some()) > last {
+        // The log was not known durable up to there; else it would not have been opened.
+        return Ok(Some(format!(
+            "it is ahead of the log, which ends with record {last}: what was written behind that with durability `os` \
+             did not outlive the machine"
+        )));
+    }
+    let first = log.first_sequence()?;
+    if position.replay_from < first {
+        let needed = position.replay_from;
+        return Ok(Some(format!("it needs record {needed} of the log, which begins with record {first}")));
+    }
+    if log.chain_after(sequence)? != position.chain {
+        return Ok(Some(format!("up to record {sequence} it holds another history than the log")));
     }
     Ok(None)
 }
 
-/// Moves a store out of the way, under a name that says when.
-fn set_aside(path: &Path, reason: String) -> Result<SetAside, OpenError> {
-    let aside = path.with_file_name(format!("store.unusable-{}", clock::unix_time_ms()));
-    std::fs::rename(path, &aside).map_err(|error| {
-        let (from, to) = (path.display(), aside.display());
-        OpenError::Io(format!("the store can't be used ({reason}), and renaming {from} to {to} failed"), error)
-    })?;
-    Ok(SetAside { path: aside, reason })
+/// Builds a store anew: from the newest snapshot that can be read and belongs to the log, or from the beginning of
+/// the log.
+fn build(
+    ground: &Ground,
+    mut store: Arc<dyn Store>,
+    log: &Log,
+    report: &mut Recovery,
+) -> Result<(Arc<dyn Store>, Position), OpenError> {
+    let mut is_clean = store.is_empty()?;
+    for path in ground.snapshots.list()?.iter().rev() {
+        if !is_clean {
+            // The beginning of a store whose building did not finish.
+            drop(store);
+            ground.place.remove()?;
+            store = open_new(ground)?;
+        }
+        match ground.snapshots.open(path).map_err(LoadError::from).and_then(|mut reader| {
+            let position = snapshot::position_of(reader.header());
+            if unusable_because(&position, log)?.is_some() {
+                return Ok(None);
+            }
+            is_clean = false;
+            Ok(Some(snapshot::load(store.as_ref(), &mut reader)?))
+        }) {
+            Ok(Some(manifest)) => {
+                report.loaded_entries = manifest.entries;
+                return Ok((store, snapshot::position_of(&manifest.header)));
+            }
+            Ok(None) => {}
+            Err(LoadError::Snapshot(error)) => report.unreadable.push(error),
+            Err(LoadError::Log(error)) => return Err(error.into()),
+            Err(LoadError::Store(error)) => return Err(error.into()),
+        }
+    }
+    if !is_clean {
+        drop(store);
+        ground.place.remove()?;
+        store = open_new(ground)?;
+    }
+    match log.first_sequence()? {
+        1 => Ok((store, beginning(log))),
+        first => Err(OpenError::NoSnapshot {
+            path: ground.snapshots.path().to_owned(),
+            first,
+            unreadable: report.unreadable.iter().map(|error| format!(" {error}")).collect(),
+        }),
+    }
 }
 
 /// Applies what the store lacks; how many records that were.
 pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError> {
     let applied = applier.position().sequence;
-    let open_sets = applier.position().open_sets.clone();
-    // The parts of sets that were open at the position lie before it: they are collected again.
-    let from = open_sets.iter().map(|set| set.0).min().unwrap_or(applied + 1).min(applied + 1);
+    let from = applier.position().replay_from;
     let mut replay = log.replay(from)?;
     let mut records = 0;
     while let Some((location, record)) = replay.next()? {
-        let (sequence, time_ms) = (record.sequence, record.time_ms);
+        let (sequence, time_ms, operation) = (record.sequence, record.time_ms, record.operation);
+        let fingerprint = match operation {
+            OperationId::NONE => [0; 16],
+            _ => Operation::fingerprint_of(record.payload),
+        };
         let payload = decode_payload(record.payload)
             .map_err(|error| OpenError::Record { sequence, reason: error.to_string() })?;
         if sequence <= applied {
-            if let Payload::SetPart(set, _) = payload {
-                applier.collect_part(set, location);
-            }
+            collect(applier, payload, sequence, location);
             continue;
         }
-        let chain = replay.chain();
-        apply_record(log, applier, payload, RecordPlace { sequence, time_ms, chain, location })?;
+        let place = applier::ReplayedRecord { sequence, time_ms, chain: replay.chain(), operation, fingerprint };
+        apply_record(log, applier, payload, &place, location)?;
         records += 1;
     }
     applier.drop_all_sets();
@@ -162,22 +241,30 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
     Ok(records)
 }
 
-struct RecordPlace {
-    sequence: u64,
-    time_ms: u64,
-    chain: ChainHash,
-    location: Location,
+/// Finds the sets again that are open at the position, from the records before it.
+fn collect(applier: &mut Applier, payload: Payload, sequence: u64, location: Location) {
+    match payload {
+        Payload::Batch(_) => {}
+        Payload::SetBegin => applier.collect_set(SetId(sequence)),
+        Payload::SetPart(set, _) => applier.collect_part(set, location),
+        Payload::SetCommit(set) => applier.drop_set(set),
+    }
 }
 
-fn apply_record(log: &Log, applier: &mut Applier, payload: Payload, place: RecordPlace) -> Result<(), OpenError> {
-    let RecordPlace { sequence, time_ms, chain, location } = place;
+fn apply_record(
+    log: &Log,
+    applier: &mut Applier,
+    payload: Payload,
+    record: &applier::ReplayedRecord,
+    location: Location,
+) -> Result<(), OpenError> {
     match payload {
-        Payload::Batch(commands) => applier.apply_recovered(&commands, sequence, time_ms, chain)?,
-        Payload::SetBegin => applier.begin_set(SetId(sequence), chain),
-        Payload::SetPart(set, _) => applier.add_part(set, location, chain),
+        Payload::Batch(commands) => applier.apply_recovered(&commands, record)?,
+        Payload::SetBegin => applier.begin_set(SetId(record.sequence), record.chain),
+        Payload::SetPart(set, _) => applier.add_part(set, location, record.chain),
         Payload::SetCommit(set) => {
             let read = &mut |location| read_part(log, location);
-            applier.commit_set(set, time_ms, chain, read, &mut |_| {})?;
+            applier.commit_set(set, record.time_ms, record.chain, read, &mut |_| {})?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::writer::{Request, Requests, SubmitError};
+use super::requests::{Acknowledged, Request, Requests, SubmitError};
 use crate::limits::{BATCH_COMMANDS, RECORD_PAYLOAD_BYTES, SET_PARTS_WAITING};
 use crate::link::{Action, Command, LinkKey, Outcome, Precondition, SetId};
 
@@ -75,6 +75,14 @@ impl Places {
     }
 }
 
+#[cfg(test)]
+impl Place {
+    /// One of any number.
+    pub(super) fn unlimited() -> Self {
+        Place { give_back: crossbeam_channel::never() }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         // There is one message for each place that is taken.
@@ -135,7 +143,7 @@ impl SetWriter {
     /// # Errors
     /// If the log could not be written. Then the set has not been applied, and will not be, unless the error
     /// says that the outcome is unknown.
-    pub fn commit(mut self) -> Result<SetSummary, SubmitError> {
+    pub fn commit(mut self) -> Result<Acknowledged<SetSummary>, SubmitError> {
         if !self.part.is_empty() {
             self.send_part()?;
         }

@@ -1,177 +1,42 @@
 //! The one writer (I2): everything that changes links passes through this thread, in one order.
 //!
-//! It takes what waits, judges it, appends it to the log, syncs once for all of it, applies it to store and
-//! caches, and answers (I1). While it syncs, the next group gathers.
+//! It takes what waits, judges it, appends it to the log, makes it durable with one sync for all of it, applies it to
+//! store and caches, and answers (I1). While it syncs, the next group gathers.
+//!
+//! What can go wrong:
+//!
+//! - The disk is full: nothing of the group stays in the log, and changes are paused until there is room.
+//! - A write or sync of the log fails otherwise: nothing is acknowledged any more (I9).
+//! - The store fails: the log has what it lacks. It is opened again and brought up to the log, at once or, if that
+//!   can't be done, every second; meanwhile changes are paused.
 
-use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::io::Write;
+mod trouble;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::applier::{Accepted, Applier, Staged};
-use super::set::{Place, SetSummary, count_applied};
-use crate::clock;
-use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
-use crate::link::{Command, Outcome, Payload, Refusal, SetId, decode_payload, encode_payload};
-use crate::log::{ChainHash, Location, Log, LogError, OperationId};
+use super::applier::Applier;
+use super::ground::Ground;
+use super::group::{Answer, Group, GroupFailure, Step};
+use super::health::SharedHealth;
+use super::recover;
+use super::requests::{Acknowledged, Request, RequestQueue, SubmitError};
+use super::set::{SetSummary, count_applied};
+use super::slot::StoreSlot;
+use super::snapshot::Begun;
+use crate::cache::SharedCache;
+use crate::config::Durability;
+use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, PAUSE_MS, RECORD_PAYLOAD_BYTES};
+use crate::link::{Command, Operation, Outcome, Payload, SetId, decode_payload, encode_payload};
+use crate::log::{Location, Log, LogError, OperationId};
 use crate::store::StoreError;
+use trouble::Trouble;
 
-/// Why a change was not made, or may not have been.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum SubmitError {
-    /// A precondition was not met. Nothing changed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// More than a record takes. Nothing changed.
-    #[error(
-        "the batch has {commands} commands and {bytes} bytes; at most {BATCH_COMMANDS} commands and \
-         {RECORD_PAYLOAD_BYTES} bytes are allowed. Send it in parts"
-    )]
-    TooLarge {
-        /// Its commands.
-        commands: usize,
-        /// Its bytes, encoded.
-        bytes: usize,
-    },
-    /// Too many sets are being written. Nothing changed.
-    #[error("{OPEN_SETS} sets are being written already; wait until one of them is done")]
-    TooManySets,
-    /// No change can be made any more. Nothing changed.
-    #[error("no change is accepted: {reason}. Restart carom when the cause has been removed")]
-    Closed {
-        /// Why.
-        reason: String,
-    },
-    /// The change may or may not be durable. It will be seen after a restart, or never.
-    #[error("the outcome is unknown: {reason}. Restart carom, then look whether the change was made")]
-    OutcomeUnknown {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl SubmitError {
-    fn ended() -> Self {
-        SubmitError::Closed { reason: "the writer has ended".to_owned() }
-    }
-
-    /// The writer took the request and ended before it answered.
-    fn lost() -> Self {
-        SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() }
-    }
-}
-
-type Reply<T> = Sender<Result<T, SubmitError>>;
-
-/// The way to the writer.
-#[derive(Clone)]
-pub(super) struct Requests {
-    queue: Sender<Request>,
-    /// Nothing comes through it; it breaks when the writer ends, whichever way.
-    ended: Receiver<Infallible>,
-}
-
-/// The writer's end of the way.
-pub(super) struct RequestQueue {
-    // In the order in which they are to be dropped.
-    queue: Receiver<Request>,
-    _alive: Sender<Infallible>,
-}
-
-#[cfg(test)]
-impl RequestQueue {
-    /// Takes the next request, as the writer does.
-    pub(super) fn next(&self) -> Request {
-        self.queue.recv().expect("somebody holds the other end")
-    }
-}
-
-/// A queue for [`WRITER_QUEUE`] requests.
-pub(super) fn requests() -> (Requests, RequestQueue) {
-    let (sender, receiver) = crossbeam_channel::bounded(WRITER_QUEUE);
-    let (alive, ended) = crossbeam_channel::bounded(0);
-    (Requests { queue: sender, ended }, RequestQueue { queue: receiver, _alive: alive })
-}
-
-impl Requests {
-    /// Hands a request to the writer, and does not wait for it.
-    pub(super) fn send(&self, request: Request) -> Result<(), SubmitError> {
-        self.queue.send(request).map_err(|_| SubmitError::ended())
-    }
-
-    /// Waits until a channel takes a message, or the writer has ended.
-    pub(super) fn send_or_ended(&self, channel: &Sender<()>) -> Result<(), SubmitError> {
-        crossbeam_channel::select! {
-            send(channel, ()) -> sent => sent.map_err(|_| SubmitError::ended()),
-            recv(self.ended) -> _ => Err(SubmitError::ended()),
-        }
-    }
-
-    /// Hands a request to the writer and waits for the answer.
-    pub(super) fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, SubmitError> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.send(request(reply))?;
-        crossbeam_channel::select! {
-            recv(answer) -> answer => answer.unwrap_or_else(|_| Err(SubmitError::lost())),
-            recv(self.ended) -> _ => match answer.try_recv() {
-                Ok(result) => result,
-                // It lies in the queue, and nobody will take it from there.
-                Err(TryRecvError::Empty) => Err(SubmitError::ended()),
-                Err(TryRecvError::Disconnected) => Err(SubmitError::lost()),
-            },
-        }
-    }
-}
-
-/// What the writer is asked for.
-pub(super) enum Request {
-    Batch { operation: OperationId, commands: Vec<Command>, reply: Reply<Vec<Outcome>> },
-    SetBegin { reply: Reply<SetId> },
-    SetPart { set: SetId, commands: Vec<Command>, place: Place },
-    SetCommit { set: SetId, applied: Arc<AtomicU64>, reply: Reply<SetSummary> },
-    SetDrop { set: SetId },
-    Stop,
-}
-
-/// What is to be applied once the group is durable.
-enum Step {
-    Accepted { accepted: Accepted, chain: ChainHash },
-    SetBegin { set: SetId, chain: ChainHash },
-    SetPart { set: SetId, location: Location, chain: ChainHash },
-}
-
-/// An answer that waits until the group is durable and applied: also a refusal may rest on what the group holds.
-enum Answer {
-    Batch { result: Result<Vec<Outcome>, SubmitError>, reply: Reply<Vec<Outcome>> },
-    SetBegin { result: Result<SetId, SubmitError>, reply: Reply<SetId> },
-}
-
-impl Answer {
-    /// Sends the answer; after a failure of the group, that instead.
-    fn send(self, failure: Option<&Failure>) {
-        // If nobody waits any more: a change stands all the same, and a set that nobody writes is dropped when
-        // carom starts again.
-        match self {
-            Answer::Batch { result, reply } => drop(reply.send(after(failure, result))),
-            Answer::SetBegin { result, reply } => drop(reply.send(after(failure, result))),
-        }
-    }
-}
-
-/// What is left of a verdict when the group that it was made in failed.
-fn after<T>(failure: Option<&Failure>, result: Result<T, SubmitError>) -> Result<T, SubmitError> {
-    match (failure, result) {
-        (Some(failure), Ok(_)) => Err(SubmitError::OutcomeUnknown { reason: failure.reason() }),
-        // It may rest on a change of the group, which is not certain any more.
-        (Some(failure), Err(SubmitError::Refused(_))) => Err(SubmitError::Closed { reason: failure.reason() }),
-        (_, result) => result,
-    }
-}
-
-/// What makes an end of writing.
+/// Why changes can't be applied, or read again.
 pub(super) enum Failure {
     Log(LogError),
     Store(StoreError),
@@ -201,34 +66,88 @@ impl Failure {
 }
 
 /// The body of the writer thread.
-pub(super) fn run(log: Log, applier: Applier, requests: &RequestQueue) {
-    let mut writer = Writer { log, applier, open_sets: BTreeSet::new(), closed: None };
-    while let Ok(first) = requests.queue.recv() {
-        if !writer.run_group(first, &requests.queue) {
+pub(super) fn run(mut writer: Writer, requests: &RequestQueue) {
+    loop {
+        let first = match writer.patience() {
+            None => requests.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(patience) => requests.queue.recv_timeout(patience),
+        };
+        let goes_on = match first {
+            Ok(first) => writer.run_group(first, &requests.queue),
+            Err(RecvTimeoutError::Timeout) => {
+                writer.look_after_itself();
+                true
+            }
+            Err(RecvTimeoutError::Disconnected) => false,
+        };
+        if !goes_on {
             break;
         }
     }
+    writer.sync_behind();
 }
 
-struct Writer {
+pub(super) struct Writer {
+    ground: Arc<Ground>,
     log: Log,
-    applier: Applier,
-    open_sets: BTreeSet<SetId>,
-    /// Why nothing is written any more (I9).
-    closed: Option<String>,
-}
-
-/// What a group holds so far.
-#[derive(Default)]
-struct Group {
-    staged: Staged,
-    steps: Vec<Step>,
-    answers: Vec<Answer>,
+    shared: Arc<SharedCache>,
+    slot: Arc<StoreSlot>,
+    health: SharedHealth,
+    /// None while the store can't be used.
+    applier: Option<Applier>,
+    /// The sets that are being written; what went wrong with those that can't be committed any more.
+    open_sets: BTreeMap<SetId, Option<String>>,
+    trouble: Option<Trouble>,
+    /// When it was last tried to end the trouble, or to sync what nobody waits for.
+    looked: Instant,
+    /// Bytes of the log since a snapshot was last asked for.
+    bytes_since_snapshot: u64,
+    /// Asks for a snapshot.
+    snapshots: Option<Sender<()>>,
 }
 
 impl Writer {
+    pub(super) fn new(
+        ground: Arc<Ground>,
+        recovered: recover::Recovered,
+        slot: Arc<StoreSlot>,
+        shared: Arc<SharedCache>,
+        health: SharedHealth,
+    ) -> Self {
+        Writer {
+            looked: (ground.instant)(),
+            ground,
+            log: recovered.log,
+            shared,
+            slot,
+            health,
+            applier: Some(recovered.applier),
+            open_sets: BTreeMap::new(),
+            trouble: None,
+            bytes_since_snapshot: recovered.bytes_since_snapshot,
+            snapshots: None,
+        }
+    }
+
+    /// Has snapshots asked for through this channel when the log has grown enough.
+    pub(super) fn with_snapshots(mut self, snapshots: Sender<()>) -> Self {
+        self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// Whether changes are accepted, to share.
+    pub(super) fn health(&self) -> &SharedHealth {
+        &self.health
+    }
+
     /// Takes a group from the queue and does all of it. False if the writer is to end.
-    fn run_group(&mut self, first: Request, queue: &Receiver<Request>) -> bool {
+    pub(super) fn run_group(&mut self, first: Request, queue: &Receiver<Request>) -> bool {
+        if self.since_looked() >= Duration::from_millis(PAUSE_MS) {
+            self.look_after_itself();
+        }
+        if matches!(self.trouble, None | Some(Trouble::Full(_))) {
+            self.look_for_room();
+        }
         let mut group = Group::default();
         let mut next = Some(first);
         let mut goes_on = true;
@@ -242,20 +161,27 @@ impl Writer {
                     let result = self.log_set_begin(&mut group);
                     group.answers.push(Answer::SetBegin { result, reply });
                 }
-                // If it can't be logged, the writer is closed by that, and the commit will say so.
                 Request::SetPart { set, commands, place } => {
-                    drop(self.log_set_part(set, commands, &mut group));
+                    self.log_set_part(set, commands, &mut group);
                     drop(place);
                 }
                 Request::SetDrop { set } => {
                     self.open_sets.remove(&set);
-                    self.applier.drop_set(set);
+                    self.applier.iter_mut().for_each(|applier| applier.drop_set(set));
                 }
+                // What these do is no part of a group: it ends before them. If nobody waits for the answer any more, a
+                // change stands all the same.
                 Request::SetCommit { set, applied, reply } => {
-                    // What a set changes is too much to be staged: the group ends before it.
                     self.finish_group(std::mem::take(&mut group));
-                    // Nobody waits any more: the change stands all the same.
                     let _ = reply.send(self.commit_set(set, &applied));
+                }
+                Request::SnapshotBegin { is_backup, reply } => {
+                    self.finish_group(std::mem::take(&mut group));
+                    let _ = reply.send(self.begin_snapshot(is_backup));
+                }
+                Request::CutLog { before, reply } => {
+                    self.finish_group(std::mem::take(&mut group));
+                    let _ = reply.send(self.cut_log(before));
                 }
                 Request::Stop => {
                     goes_on = false;
@@ -267,33 +193,62 @@ impl Writer {
             }
         }
         self.finish_group(group);
+        if goes_on {
+            self.ask_for_snapshot();
+        }
         goes_on
     }
 
     fn log_batch(
         &mut self,
-        operation: OperationId,
+        operation: Option<OperationId>,
         commands: Vec<Command>,
         group: &mut Group,
     ) -> Result<Vec<Outcome>, SubmitError> {
         self.check_open()?;
+        // In the log it is what stands where there is none.
+        let operation = operation.filter(|&id| id != OperationId::NONE);
         let payload = Payload::Batch(commands);
         let bytes = encode_payload(&payload);
         let Payload::Batch(commands) = payload else { unreachable!("made above") };
         if commands.len() > BATCH_COMMANDS || bytes.len() > RECORD_PAYLOAD_BYTES {
             return Err(SubmitError::TooLarge { commands: commands.len(), bytes: bytes.len() });
         }
-        let time_ms = clock::unix_time_ms();
-        let judged = self.applier.judge(&mut group.staged, &commands, self.log.next_sequence(), time_ms);
-        // If the state can't be read, nothing can be judged any more.
-        let accepted = judged.map_err(|error| self.close(&error.into()))??;
-        let outcomes = accepted.outcomes.clone();
-        // What changes nothing needs no record; nor does what was refused, while this is the only writer.
-        if !accepted.changes_nothing() {
-            self.append(time_ms, operation, &bytes)?;
-            group.steps.push(Step::Accepted { accepted, chain: self.log.chain() });
+        let time_ms = self.ground.now_ms();
+        let named = operation.map(|id| (id, Operation::fingerprint_of(&bytes)));
+        if let Some((id, fingerprint)) = named
+            && let Some(known) = self.read_state(|applier| applier.operation(&group.staged, id, time_ms))?
+        {
+            return match known.fingerprint == fingerprint {
+                true => Ok(known.result?),
+                false => Err(SubmitError::OperationReused(id)),
+            };
         }
-        Ok(outcomes)
+        // Before the batch is staged: without room it must leave nothing behind.
+        self.make_room(bytes.len(), group)?;
+        let sequence = self.log.next_sequence();
+        let judged = self.read_state(|applier| applier.judge(&mut group.staged, &commands, sequence, time_ms))?;
+        let result = judged.as_ref().map(|accepted| accepted.outcomes.clone()).map_err(Clone::clone);
+        let operation = named.map(|(id, fingerprint)| (id, Operation { time_ms, fingerprint, result: result.clone() }));
+        if let Some((id, operation)) = &operation {
+            group.staged.remember(*id, operation.clone());
+        }
+        match (judged, operation) {
+            // What changes nothing needs no record, nor does what was refused, while this is the only writer; unless it
+            // has a name that is to be remembered.
+            (Ok(accepted), None) if accepted.changes_nothing() => {}
+            (Err(_), None) => {}
+            (Ok(accepted), operation) => {
+                let id = operation.as_ref().map_or(OperationId::NONE, |&(id, _)| id);
+                self.append(time_ms, id, &bytes, group)?;
+                group.steps.push(Step::Accepted { accepted, operation, chain: self.log.chain() });
+            }
+            (Err(_), Some(operation)) => {
+                self.append(time_ms, operation.0, &bytes, group)?;
+                group.steps.push(Step::Refused { operation, chain: self.log.chain() });
+            }
+        }
+        Ok(result?)
     }
 
     fn log_set_begin(&mut self, group: &mut Group) -> Result<SetId, SubmitError> {
@@ -302,94 +257,238 @@ impl Writer {
             return Err(SubmitError::TooManySets);
         }
         let set = SetId(self.log.next_sequence());
-        self.append(clock::unix_time_ms(), OperationId::random(), &encode_payload(&Payload::SetBegin))?;
-        self.open_sets.insert(set);
+        self.append(self.ground.now_ms(), OperationId::NONE, &encode_payload(&Payload::SetBegin), group)?;
+        self.open_sets.insert(set, None);
         group.steps.push(Step::SetBegin { set, chain: self.log.chain() });
         Ok(set)
     }
 
-    fn log_set_part(&mut self, set: SetId, commands: Vec<Command>, group: &mut Group) -> Result<(), SubmitError> {
-        self.check_open()?;
+    /// If a part can't be logged, its set can't be committed any more, and the commit will say why.
+    fn log_set_part(&mut self, set: SetId, commands: Vec<Command>, group: &mut Group) {
+        if self.open_sets.get(&set) != Some(&None) {
+            // It can't be committed any more; its parts would only take room.
+            return;
+        }
         let bytes = encode_payload(&Payload::SetPart(set, commands));
-        let location = self.append(clock::unix_time_ms(), OperationId::random(), &bytes)?;
-        group.steps.push(Step::SetPart { set, location, chain: self.log.chain() });
-        Ok(())
-    }
-
-    fn append(&mut self, time_ms: u64, operation: OperationId, payload: &[u8]) -> Result<Location, SubmitError> {
-        self.log.append(time_ms, operation, payload).map_err(|error| self.close(&error.into()))
-    }
-
-    /// Makes the group durable, applies it, and answers, in this order (I1).
-    fn finish_group(&mut self, group: Group) {
-        let result = self.make_durable_and_apply(group.steps);
-        let failure = result.err().inspect(|failure| drop(self.close(failure)));
-        for answer in group.answers {
-            answer.send(failure.as_ref());
+        let logged =
+            self.check_open().and_then(|()| self.append(self.ground.now_ms(), OperationId::NONE, &bytes, group));
+        match logged {
+            Ok(location) => group.steps.push(Step::SetPart { set, location, chain: self.log.chain() }),
+            Err(SubmitError::Paused { reason }) => self.break_set(set, &reason),
+            Err(error) => self.break_set(set, &error.to_string()),
         }
     }
 
-    fn make_durable_and_apply(&mut self, steps: Vec<Step>) -> Result<(), Failure> {
-        // The parts of a set become durable with its commit.
-        if steps.iter().any(|step| matches!(step, Step::Accepted { .. })) {
-            self.log.sync()?;
-        } else if !steps.is_empty() {
-            self.log.write()?;
+    fn break_set(&mut self, set: SetId, reason: &str) {
+        if let Some(broken) = self.open_sets.get_mut(&set) {
+            broken.get_or_insert_with(|| reason.to_owned());
         }
-        for step in steps {
-            match step {
-                Step::Accepted { accepted, chain } => self.applier.apply_accepted(accepted, chain)?,
-                Step::SetBegin { set, chain } => self.applier.begin_set(set, chain),
-                Step::SetPart { set, location, chain } => self.applier.add_part(set, location, chain),
+    }
+
+    /// Makes sure that a record with so many bytes of payload can be appended. If it needs another segment, the group so
+    /// far is finished first: what the full segment has of it could not be taken back any more when the disk turns out
+    /// to be full.
+    fn make_room(&mut self, payload_bytes: usize, group: &mut Group) -> Result<(), SubmitError> {
+        if !self.log.fits(payload_bytes) && !group.steps.is_empty() {
+            self.finish_group(std::mem::take(group));
+            self.check_open()?;
+        }
+        self.log.make_room(payload_bytes).map_err(|error| self.log_failed(&error))
+    }
+
+    fn append(
+        &mut self,
+        time_ms: u64,
+        operation: OperationId,
+        payload: &[u8],
+        group: &mut Group,
+    ) -> Result<Location, SubmitError> {
+        self.make_room(payload.len(), group)?;
+        let location = self.log.append(time_ms, operation, payload).expect("there is room for it");
+        self.bytes_since_snapshot += u64::from(location.length);
+        Ok(location)
+    }
+
+    /// Reads the state that batches are judged by. If that can't be done, nothing more can be judged before the store
+    /// is opened again, which waits until the group is done; unless that would not help.
+    fn read_state<T>(&mut self, read: impl FnOnce(&Applier) -> Result<T, StoreError>) -> Result<T, SubmitError> {
+        let applier = self.applier.as_ref().expect("changes are paused without a store");
+        read(applier).map_err(|error| {
+            let reason = error.to_string();
+            match error {
+                StoreError::Io(_) | StoreError::Backend(_) => {
+                    self.set_trouble(Some(Trouble::Behind(reason.clone())));
+                    SubmitError::Paused { reason }
+                }
+                StoreError::Corrupt(_) | StoreError::Damaged { .. } => self.close(reason),
             }
-        }
-        Ok(self.applier.flush()?)
-    }
-
-    fn commit_set(&mut self, set: SetId, applied: &AtomicU64) -> Result<SetSummary, SubmitError> {
-        self.check_open()?;
-        self.open_sets.remove(&set);
-        let time_ms = clock::unix_time_ms();
-        self.append(time_ms, OperationId::random(), &encode_payload(&Payload::SetCommit(set)))?;
-        self.make_durable_and_apply_set(set, time_ms, applied).map_err(|failure| {
-            self.close(&failure);
-            SubmitError::OutcomeUnknown { reason: failure.reason() }
         })
     }
 
-    fn make_durable_and_apply_set(
-        &mut self,
-        set: SetId,
-        time_ms: u64,
-        applied: &AtomicU64,
-    ) -> Result<SetSummary, Failure> {
-        self.log.sync()?;
-        let mut summary = SetSummary::default();
-        let (log, chain) = (&self.log, self.log.chain());
-        self.applier.commit_set(set, time_ms, chain, &mut |location| read_part(log, location), &mut |outcome| {
-            summary.add(outcome);
-            count_applied(applied);
-        })?;
-        self.applier.flush()?;
-        Ok(summary)
+    /// Makes the group durable, applies it, and answers, in this order (I1).
+    fn finish_group(&mut self, mut group: Group) {
+        if let Err(error) = self.make_durable(&group.steps) {
+            self.log_failed(&error);
+            return match error.is_full() {
+                true => self.take_back(group, error.to_string()),
+                false => self.answer(group.answers, Some(GroupFailure::Unknown(error.to_string()))),
+            };
+        }
+        let applied = self.apply(std::mem::take(&mut group.steps));
+        let failure = applied.and_then(|()| self.flush()).err().and_then(|failure| self.store_failed(&failure));
+        let failure = failure.map(|reason| match self.trouble {
+            Some(Trouble::Behind(_)) => GroupFailure::Behind(reason),
+            _ => GroupFailure::Unknown(reason),
+        });
+        self.answer(group.answers, failure);
     }
 
-    fn check_open(&self) -> Result<(), SubmitError> {
-        match &self.closed {
-            Some(reason) => Err(SubmitError::Closed { reason: reason.clone() }),
-            None => Ok(()),
+    fn answer(&mut self, answers: Vec<Answer>, failure: Option<GroupFailure>) {
+        for answer in answers {
+            if let (Answer::SetBegin { result: Ok(set), .. }, Some(_)) = (&answer, &failure) {
+                // Nobody gets to write or drop it.
+                self.open_sets.remove(set);
+            }
+            answer.send(failure.as_ref(), self.ground.durability);
         }
     }
 
-    /// Accepts nothing any more: what log or store hold now is not certain (I9).
-    fn close(&mut self, failure: &Failure) -> SubmitError {
-        let reason = self.closed.get_or_insert_with(|| {
-            let reason = failure.reason();
-            // Where stderr is closed, `eprintln!` would panic.
-            let _ = writeln!(std::io::stderr(), "carom: no change is accepted any more; redirects go on: {reason}");
-            reason
+    /// Answers that nothing of the group was done: the log has none of it any more.
+    fn take_back(&mut self, group: Group, reason: String) {
+        for step in &group.steps {
+            match *step {
+                Step::SetBegin { set, .. } => drop(self.open_sets.remove(&set)),
+                Step::SetPart { set, .. } => self.break_set(set, &reason),
+                Step::Accepted { .. } | Step::Refused { .. } => {}
+            }
+        }
+        self.answer(group.answers, Some(GroupFailure::TakenBack(reason)));
+    }
+
+    fn make_durable(&mut self, steps: &[Step]) -> Result<(), LogError> {
+        if steps.iter().any(Step::is_awaited) {
+            self.make_log_durable()
+        } else if steps.is_empty() {
+            Ok(())
+        } else {
+            self.log.write()
+        }
+    }
+
+    /// Makes what is appended as durable as is asked for.
+    fn make_log_durable(&mut self) -> Result<(), LogError> {
+        match self.ground.durability {
+            Durability::Fsync => self.log.sync(),
+            Durability::Os => self.log.write(),
+        }
+    }
+
+    fn apply(&mut self, steps: Vec<Step>) -> Result<(), Failure> {
+        let Some(applier) = &mut self.applier else { return Ok(()) };
+        applier.set_durable(self.log.durable());
+        for step in steps {
+            match step {
+                Step::Accepted { accepted, operation, chain } => applier.apply_accepted(accepted, operation, chain)?,
+                Step::Refused { operation, chain } => applier.apply_refused(Some(operation), chain)?,
+                Step::SetBegin { set, chain } => applier.begin_set(set, chain),
+                Step::SetPart { set, location, chain } => applier.add_part(set, location, chain),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.applier.as_mut().map_or(Ok(()), Applier::flush)?)
+    }
+
+    fn commit_set(&mut self, set: SetId, applied: &AtomicU64) -> Result<Acknowledged<SetSummary>, SubmitError> {
+        let broken = self.open_sets.remove(&set).flatten();
+        let logged = self.check_open().and_then(|()| match broken {
+            Some(reason) => Err(SubmitError::Paused { reason }),
+            None => self.log_commit(set),
         });
-        SubmitError::Closed { reason: reason.clone() }
+        let time_ms = logged.inspect_err(|_| self.applier.iter_mut().for_each(|applier| applier.drop_set(set)))?;
+        match self.apply_set(set, time_ms, applied) {
+            Ok(outcome) => Ok(Acknowledged { outcome, durability: self.ground.durability }),
+            Err(failure) => {
+                let reason = self.store_failed(&failure).unwrap_or_else(|| {
+                    "the store failed while the change was applied; it was applied from the log then".to_owned()
+                });
+                Err(SubmitError::OutcomeUnknown { reason })
+            }
+        }
+    }
+
+    fn log_commit(&mut self, set: SetId) -> Result<u64, SubmitError> {
+        let time_ms = self.ground.now_ms();
+        let payload = encode_payload(&Payload::SetCommit(set));
+        self.append(time_ms, OperationId::NONE, &payload, &mut Group::default())?;
+        self.make_log_durable().map_err(|error| match self.log_failed(&error) {
+            SubmitError::Closed { reason } => SubmitError::OutcomeUnknown { reason },
+            paused => paused,
+        })?;
+        Ok(time_ms)
+    }
+
+    fn apply_set(&mut self, set: SetId, time_ms: u64, applied: &AtomicU64) -> Result<SetSummary, Failure> {
+        let mut summary = SetSummary::default();
+        let (log, chain) = (&self.log, self.log.chain());
+        let applier = self.applier.as_mut().expect("changes are paused without a store");
+        applier.set_durable(log.durable());
+        applier.commit_set(set, time_ms, chain, &mut |location| read_part(log, location), &mut |outcome| {
+            summary.add(outcome);
+            count_applied(applied);
+        })?;
+        applier.flush()?;
+        Ok(summary)
+    }
+
+    /// Begins a snapshot. A backup can also be made while no change is accepted, so that what was acknowledged is saved
+    /// elsewhere.
+    fn begin_snapshot(&mut self, is_backup: bool) -> Result<Begun, SubmitError> {
+        let is_closed = matches!(self.trouble, Some(Trouble::Closed(_)));
+        if is_closed && !is_backup {
+            self.check_open()?;
+        }
+        // One that is kept beside the log must not reach beyond what of that is durable.
+        if !is_closed && let Err(error) = self.log.sync() {
+            return Err(self.log_failed(&error));
+        }
+        let Some(applier) = &mut self.applier else {
+            return Err(self.check_open().expect_err("there is trouble without a store"));
+        };
+        if !applier.is_whole() {
+            // The store failed in the middle of a group: it holds the state of no record.
+            return Err(self.check_open().expect_err("a group is applied wholly, or there is trouble"));
+        }
+        applier.set_durable(self.log.durable());
+        if let Err(error) = applier.flush_with_position() {
+            let reason = self.store_failed(&error.into());
+            return Err(SubmitError::Paused {
+                reason: reason.unwrap_or_else(|| "the store was opened again".to_owned()),
+            });
+        }
+        let begun = Begun::new(applier.store(), applier.position(), self.log.epoch(), self.ground.now_ms());
+        applier.set_overlay(begun.overlay());
+        Ok(begun)
+    }
+
+    fn cut_log(&mut self, before: u64) -> Result<u64, SubmitError> {
+        if let Some(Trouble::Closed(_)) = self.trouble {
+            // Whoever looks into it may want to see all of it.
+            self.check_open()?;
+        }
+        let oldest_set = self.open_sets.keys().next().map_or(before, |set| set.0);
+        self.log.cut_before(before.min(oldest_set)).map_err(|error| SubmitError::Paused { reason: error.to_string() })
+    }
+
+    fn ask_for_snapshot(&mut self) {
+        if let Some(snapshots) = &self.snapshots
+            && self.bytes_since_snapshot >= self.ground.snapshot_log_bytes
+            && snapshots.try_send(()).is_ok()
+        {
+            self.bytes_since_snapshot = 0;
+        }
     }
 }
 
@@ -400,42 +499,5 @@ pub(super) fn read_part(log: &Log, location: Location) -> Result<(u64, Vec<Comma
         Ok(Payload::SetPart(_, commands)) => Ok((sequence, commands)),
         Ok(_) => Err(Failure::Record { sequence, reason: "it is not the part of a set".to_owned() }),
         Err(error) => Err(Failure::Record { sequence, reason: error.to_string() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cache::SharedCache;
-    use crate::engine::recover;
-    use crate::store::MemoryStore;
-
-    #[test]
-    fn a_request_that_the_writer_never_took_is_answered() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = Log::open(dir.path(), None).unwrap().log;
-        let shared = Arc::new(SharedCache::new(1 << 20));
-        let applier = Applier::new(Arc::new(MemoryStore::default()), shared, recover::beginning(&log));
-        let (requests, queue) = requests();
-        requests.send(Request::Stop).unwrap();
-        std::thread::scope(|scope| {
-            let late = scope.spawn(|| requests.ask(|reply| Request::SetBegin { reply }));
-            while requests.queue.len() < 2 {
-                std::thread::yield_now();
-            }
-            scope.spawn(move || run(log, applier, &queue));
-            assert!(matches!(late.join().unwrap(), Err(SubmitError::Closed { .. })));
-        });
-        assert!(matches!(requests.ask(|reply| Request::SetBegin { reply }), Err(SubmitError::Closed { .. })));
-    }
-
-    #[test]
-    fn a_request_that_the_writer_lost_has_an_unknown_outcome() {
-        let (requests, queue) = requests();
-        std::thread::scope(|scope| {
-            scope.spawn(move || drop(queue.queue.recv().unwrap()));
-            let answer = requests.ask(|reply| Request::SetBegin { reply });
-            assert!(matches!(answer, Err(SubmitError::OutcomeUnknown { .. })), "{answer:?}");
-        });
     }
 }

@@ -41,7 +41,13 @@ impl From<prost::DecodeError> for DecodeError {
 struct PayloadMessage {
     #[prost(oneof = "Kind", tags = "1, 2, 3, 4")]
     kind: Option<Kind>,
+    #[prost(bytes = "vec", tag = "15")]
+    end: Vec<u8>,
 }
+
+/// What a payload ends with. A write that is cut short leaves zeros behind it: so the end is missing if, and only if,
+/// the last byte is zero, and no single bit makes one look like the other.
+const END: u8 = 0xff;
 
 #[derive(Oneof)]
 enum Kind {
@@ -208,7 +214,7 @@ pub fn encode_payload(payload: &Payload) -> Vec<u8> {
         Payload::SetPart(set, commands) => Kind::SetPart(commands_to_message(commands, set.0)),
         Payload::SetCommit(set) => Kind::SetCommit(SetMessage { set: set.0 }),
     };
-    PayloadMessage { kind: Some(kind) }.encode_to_vec()
+    PayloadMessage { kind: Some(kind), end: vec![END] }.encode_to_vec()
 }
 
 /// Decodes what a record carries.
@@ -254,11 +260,7 @@ impl StoredEntry {
             }),
             query_links: self.query_links,
         };
-        let mut bytes = vec![0; 4];
-        message.encode(&mut bytes).expect("a vector grows");
-        let checksum = checksum(key, &bytes[4..]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        bytes
+        encode_checked(key, &message)
     }
 
     /// Decodes what [`encode`](Self::encode) wrote under `key`.
@@ -266,12 +268,7 @@ impl StoredEntry {
     /// # Errors
     /// If the bytes are damaged, or of another key.
     pub fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (head, body) = bytes.split_first_chunk::<4>().ok_or(DecodeError::Missing("checksum"))?;
-        let (expected, found) = (u32::from_le_bytes(*head), checksum(key, body));
-        if expected != found {
-            return Err(DecodeError::Checksum { expected, found });
-        }
-        let message = EntryMessage::decode(body)?;
+        let message: EntryMessage = decode_checked(key, bytes)?;
         let link = match message.link {
             None => None,
             Some(link) => Some(Link {
@@ -288,6 +285,25 @@ impl StoredEntry {
         };
         Ok(StoredEntry { link, query_links: message.query_links })
     }
+}
+
+/// Encodes a message behind a checksum that covers the key it is stored under.
+pub(crate) fn encode_checked(key: &[u8], message: &impl Message) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    message.encode(&mut bytes).expect("a vector grows");
+    let checksum = checksum(key, &bytes[4..]);
+    bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// Decodes what [`encode_checked`] wrote under the same key.
+pub(crate) fn decode_checked<M: Message + Default>(key: &[u8], bytes: &[u8]) -> Result<M, DecodeError> {
+    let (head, body) = bytes.split_first_chunk::<4>().ok_or(DecodeError::Missing("checksum"))?;
+    let (expected, found) = (u32::from_le_bytes(*head), checksum(key, body));
+    if expected != found {
+        return Err(DecodeError::Checksum { expected, found });
+    }
+    Ok(M::decode(body)?)
 }
 
 fn checksum(key: &[u8], body: &[u8]) -> u32 {
@@ -336,7 +352,9 @@ mod tests {
     proptest! {
         #[test]
         fn payloads_decode_to_what_was_encoded(payload in payload()) {
-            prop_assert_eq!(decode_payload(&encode_payload(&payload)), Ok(payload));
+            let bytes = encode_payload(&payload);
+            prop_assert_eq!(bytes.last(), Some(&END));
+            prop_assert_eq!(decode_payload(&bytes), Ok(payload));
         }
 
         #[test]

@@ -2,23 +2,30 @@
 //! every byte.
 //!
 //! - [`record`]: one record, bytes to type and back.
-//! - [`segment`]: one file: its header, where its records end, what damage is.
-//! - [`Log`]: the directory: append, sync, rotate. [`Replay`]: read it again.
+//! - [`segment`]: one file: its header, and where its records end. `tail`: what lies behind them, and what damage is.
+//! - [`LogDirectory`]: where a log lies: open, begin, verify. [`Log`]: append, sync, rotate, cut. [`Replay`]: read it
+//!   again. `survey`: all that is wrong with it.
+//! - [`disk`]: the seam under all that.
 
 mod directory;
+pub mod disk;
 mod hint;
 pub mod record;
 mod replay;
 pub mod segment;
+mod survey;
+mod tail;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use directory::{KnownDurable, Log, LogOpened, TornTail};
+pub(crate) use directory::is_full;
+pub use directory::{Beginning, KnownDurable, Log, LogDirectory, LogEnd, LogOpened, TornTail};
 pub(crate) use hint::hint;
 pub use record::{ChainHash, LogId, OperationId, Record};
 pub use replay::{Location, Replay};
+pub use survey::LogSurvey;
 
 /// Why the log can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,15 @@ pub enum LogError {
         /// What was tried.
         action: &'static str,
         /// On which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A sync failed: what of the file is durable is not known (I9). Also where the reason is a full disk, this is not
+    /// to be tried again.
+    #[error("syncing {}: {source}{}", path.display(), hint(source))]
+    NotSynced {
+        /// The file or directory.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
@@ -61,9 +77,10 @@ pub enum LogError {
     },
     /// Records that were durable are gone (I1, I8): the log ends before them.
     #[error(
-        "the log in {} ends with record {last}, but the store holds what was changed up to record {known}: records \
-         that were acknowledged are missing. Nothing was changed. Restore `log/` from a copy or backup, or, to go on \
-         without these changes, move `store/` away.",
+        "the log in {} ends with record {last}, but the store or a snapshot shows what was changed up to record {known}: \
+         records that were acknowledged are missing. Nothing was changed. Restore `log/` from a copy, or put a backup \
+         into another directory with `carom restore`; or, to go on without these changes, move `store/` away and what \
+         is newer than the log from `snapshots/`.",
         path.display()
     )]
     Lost {
@@ -83,6 +100,16 @@ impl LogError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LogError {
         let path = path.to_owned();
         move |source| LogError::Io { action, path, source }
+    }
+
+    fn not_synced(path: &Path) -> impl FnOnce(std::io::Error) -> LogError {
+        let path = path.to_owned();
+        move |source| LogError::NotSynced { path, source }
+    }
+
+    /// Whether it says no more than that the disk is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, LogError::Io { source, .. } if is_full(source))
     }
 
     fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> LogError {

@@ -57,15 +57,23 @@ impl fmt::Debug for LogId {
     }
 }
 
-/// Names an operation, for whoever looks into the log. Nothing remembers it yet: a change that is sent again under
-/// the same name is made again, so give it a precondition if that must not be.
+/// Names an operation. One that is sent again under the same name within a day is not made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationId(pub [u8; 16]);
 
 impl OperationId {
+    /// Of an operation that nobody named: it is not remembered.
+    pub const NONE: OperationId = OperationId([0; 16]);
+
     /// A new one.
     pub fn random() -> Self {
         OperationId(Uuid::new_v4().into_bytes())
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).fmt(f)
     }
 }
 
@@ -111,7 +119,8 @@ pub struct Record<'b> {
     pub operation: OperationId,
     /// The hash of the log before it.
     pub chain: ChainHash,
-    /// What it carries; at most [`RECORD_PAYLOAD_BYTES`].
+    /// What it carries; at most [`RECORD_PAYLOAD_BYTES`]. Its last byte is not zero, so that the end of a record
+    /// can't be taken for the zeros behind a write that was cut short.
     pub payload: &'b [u8],
 }
 
@@ -141,6 +150,16 @@ pub enum RecordError {
 }
 
 impl<'b> Record<'b> {
+    /// From which byte on the checksum covers a record.
+    pub(super) const CHECKED_FROM: usize = 8;
+
+    /// How many bytes the record at the front of `bytes` says to have, if that is a length that a record has.
+    pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+        let header = bytes.get(..HEADER_BYTES)?;
+        let payload_bytes = u32::from_le_bytes(field(header, 8)) as usize;
+        (payload_bytes <= RECORD_PAYLOAD_BYTES).then_some(HEADER_BYTES + payload_bytes)
+    }
+
     /// Appends the record's bytes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         assert!(self.payload.len() <= RECORD_PAYLOAD_BYTES, "a payload of {} bytes", self.payload.len());
@@ -158,7 +177,7 @@ impl<'b> Record<'b> {
         out.extend_from_slice(&self.operation.0);
         out.extend_from_slice(&self.chain.0);
         out.extend_from_slice(self.payload);
-        let checksum = crc32c::crc32c(&out[start + 8..]);
+        let checksum = crc32c::crc32c(&out[start + Self::CHECKED_FROM..]);
         out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
     }
 
@@ -179,7 +198,7 @@ impl<'b> Record<'b> {
         let length = HEADER_BYTES + payload_bytes as usize;
         let record = bytes.get(..length).ok_or(RecordError::Short)?;
         let expected = u32::from_le_bytes(field(header, 4));
-        let found = crc32c::crc32c(&record[8..]);
+        let found = crc32c::crc32c(&record[Self::CHECKED_FROM..]);
         if expected != found {
             return Err(RecordError::Checksum { expected, found });
         }
@@ -201,7 +220,7 @@ impl<'b> Record<'b> {
 }
 
 /// The `N` bytes at `offset` of a header that is known to be long enough.
-pub(super) fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
+pub(crate) fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
     header[offset..offset + N].try_into().expect("N bytes")
 }
 

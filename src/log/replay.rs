@@ -1,10 +1,14 @@
 //! Reading a log again, record by record, over all its segments.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::LogError;
+use super::directory::{LogDirectory, TornTail};
+use super::disk::Disk;
 use super::record::{LogId, Record};
-use super::segment::{self, Cursor, End, Reader};
+use super::segment::{self, Cursor, Reader};
+use super::tail::{End, check_end};
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +23,19 @@ pub struct Location {
 
 /// A reader of the log. It checks every record and every seam between segments.
 pub struct Replay {
+    disk: Arc<dyn Disk>,
     log_id: LogId,
     /// The segments that come after the open one, last first.
     later: Vec<(u64, PathBuf)>,
     reader: Reader,
     cursor: Cursor,
+    torn: Option<TornTail>,
 }
 
 impl Replay {
-    pub(super) fn from(dir: &Path, log_id: LogId, sequence: u64) -> Result<Self, LogError> {
-        let mut later = segment::list(dir)?;
+    pub(crate) fn from(directory: &LogDirectory, log_id: LogId, sequence: u64) -> Result<Self, LogError> {
+        let LogDirectory { disk, path: dir, .. } = directory;
+        let mut later = segment::list(disk.as_ref(), dir)?;
         later.reverse();
         let newest_first = later.iter().position(|&(first, _)| first <= sequence);
         let Some(index) = newest_first else {
@@ -37,8 +44,15 @@ impl Replay {
         };
         let (_, path) = later[index].clone();
         later.truncate(index);
-        let reader = Reader::open(&path)?;
-        let mut replay = Replay { log_id, later, cursor: Cursor::at_start(&reader.header), reader };
+        let reader = Reader::open(disk.as_ref(), &path)?;
+        let mut replay = Replay {
+            disk: Arc::clone(disk),
+            log_id,
+            later,
+            cursor: Cursor::at_start(&reader.header),
+            reader,
+            torn: None,
+        };
         replay.check_log_id()?;
         while replay.cursor.next_sequence < sequence {
             if replay.next()?.is_none() {
@@ -56,6 +70,16 @@ impl Replay {
     /// The hash of the log before the next record.
     pub fn chain(&self) -> super::ChainHash {
         self.cursor.chain
+    }
+
+    /// The term of writing of the segment that was read last.
+    pub fn epoch(&self) -> u64 {
+        self.reader.header.epoch
+    }
+
+    /// The remains of a write behind the last record, once that was read.
+    pub fn torn(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
     }
 
     /// The next record and its place; None at the end of the log.
@@ -85,14 +109,20 @@ impl Replay {
     }
 
     fn open_next_segment(&mut self) -> Result<bool, LogError> {
-        let end = segment::check_end(&mut self.reader, &self.cursor)?;
-        let Some((_, path)) = self.later.pop() else { return Ok(false) };
+        let end = check_end(&mut self.reader, &self.cursor)?;
         let offset = self.cursor.offset as u64;
+        let Some((_, path)) = self.later.pop() else {
+            if let End::Torn(reason) = end {
+                let (path, sequence) = (self.reader.path.clone(), self.cursor.next_sequence);
+                self.torn = Some(TornTail { path, offset, reason, sequence });
+            }
+            return Ok(false);
+        };
         if let End::Torn(reason) = end {
             // Before a new segment is begun the last one is synced: no write can be torn here.
             return Err(LogError::damaged(&self.reader.path, offset, reason.to_string()));
         }
-        let reader = Reader::open(&path)?;
+        let reader = Reader::open(self.disk.as_ref(), &path)?;
         let header = reader.header;
         if header.first_sequence != self.cursor.next_sequence {
             let reason = format!(

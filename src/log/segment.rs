@@ -12,14 +12,11 @@
 //! | 80 | 48 | zero |
 //! | 128 | … | records |
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
-
 use super::LogError;
-use super::record::{ChainHash, LogId, MAGIC as RECORD_MAGIC, RECORD_BYTES, Record, RecordError, field};
+use super::disk::{Access, Disk, DiskFile};
+use super::record::{ChainHash, LogId, RECORD_BYTES, Record, field};
 
 /// How a segment begins.
 pub const MAGIC: [u8; 8] = *b"CAROMLOG";
@@ -106,57 +103,62 @@ pub fn file_name(first_sequence: u64) -> String {
 ///
 /// # Errors
 /// If the directory can't be read.
-pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
     let mut segments = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(LogError::io("reading the directory", dir))? {
-        let entry = entry.map_err(LogError::io("reading the directory", dir))?;
-        let name = entry.file_name();
+    for name in disk.list(dir).map_err(LogError::io("reading the directory", dir))? {
         let first = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|number| number.parse().ok());
         if let Some(first) = first {
-            segments.push((first, entry.path()));
+            segments.push((first, dir.join(name)));
         }
     }
     segments.sort_unstable();
     Ok(segments)
 }
 
-/// Creates a segment, preallocated and with its header, durable together with its name.
-pub(super) fn create(dir: &Path, header: &SegmentHeader, segment_bytes: u64) -> Result<(File, PathBuf), LogError> {
+/// Removes what a crash left of a segment that was being created.
+pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    // Where there is no directory there is nothing to remove.
+    for name in disk.list(dir).unwrap_or_default() {
+        let path = dir.join(name);
+        if path.extension().is_some_and(|extension| extension == "new") {
+            disk.remove(&path).map_err(LogError::io("removing", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates a segment, preallocated and with its header, durable together with its name. If that fails, what there is
+/// of it is removed again as far as possible, to leave the room to others.
+pub(super) fn create(
+    disk: &dyn Disk,
+    dir: &Path,
+    header: &SegmentHeader,
+    segment_bytes: u64,
+) -> Result<(Box<dyn DiskFile>, PathBuf), LogError> {
     let path = dir.join(file_name(header.first_sequence));
     // Under another name until it is whole: a crash must not leave a segment without header.
     let unfinished = path.with_extension("new");
-    let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&unfinished);
-    let file = file.map_err(LogError::io("creating", &unfinished))?;
-    preallocate(&file, &unfinished, segment_bytes)?;
-    file.write_all_at(&header.encode(), 0).map_err(LogError::io("writing", &unfinished))?;
-    file.sync_all().map_err(LogError::io("syncing", &unfinished))?;
-    std::fs::rename(&unfinished, &path).map_err(LogError::io("renaming", &unfinished))?;
-    sync_dir(dir)?;
+    let write = || {
+        let file = disk.open(&unfinished, Access::Create).map_err(LogError::io("creating", &unfinished))?;
+        // The full length, so that appending changes no metadata and a sync stays cheap.
+        file.allocate(segment_bytes).map_err(LogError::io("preallocating", &unfinished))?;
+        file.write_all_at(&header.encode(), 0).map_err(LogError::io("writing", &unfinished))?;
+        file.sync().map_err(LogError::not_synced(&unfinished))?;
+        Ok(file)
+    };
+    let file = write().inspect_err(|_| drop(disk.remove(&unfinished)))?;
+    // From here on it is not known what there is, also if it is room that is missing.
+    disk.rename(&unfinished, &path).map_err(LogError::not_synced(&unfinished))?;
+    disk.sync_dir(dir).map_err(LogError::not_synced(dir))?;
     Ok((file, path))
-}
-
-/// Gives the file its full length, so that appending changes no metadata and a sync stays cheap.
-pub(super) fn preallocate(file: &File, path: &Path, segment_bytes: u64) -> Result<(), LogError> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, segment_bytes) {
-        Ok(()) => Ok(()),
-        // Some file systems can't; there a sparse file does.
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(segment_bytes).map_err(LogError::io("extending", path)),
-        Err(error) => Err(LogError::io("preallocating", path)(error.into())),
-    }
-}
-
-/// Makes names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    let sync = || File::open(dir)?.sync_all();
-    sync().map_err(LogError::io("syncing the directory", dir))
 }
 
 /// A segment that is read through a window, so that reading it takes a bounded piece of memory.
 pub(super) struct Reader {
     pub(super) path: PathBuf,
     pub(super) header: SegmentHeader,
-    file: File,
-    file_bytes: usize,
+    file: Box<dyn DiskFile>,
+    pub(super) file_bytes: usize,
     window: Vec<u8>,
     window_start: usize,
 }
@@ -168,9 +170,9 @@ const _: () = assert!(WINDOW_BYTES >= RECORD_BYTES);
 
 impl Reader {
     /// Opens a segment and reads its header.
-    pub(super) fn open(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(LogError::io("opening", path))?;
-        let file_bytes = file.metadata().map_err(LogError::io("reading", path))?.len() as usize;
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, LogError> {
+        let file = disk.open(path, Access::Read).map_err(LogError::io("opening", path))?;
+        let file_bytes = file.bytes().map_err(LogError::io("reading", path))? as usize;
         let mut first = vec![0; HEADER_BYTES.min(file_bytes)];
         file.read_exact_at(&mut first, 0).map_err(LogError::io("reading", path))?;
         let header = SegmentHeader::decode(&first).map_err(|error| match error {
@@ -214,7 +216,7 @@ impl Cursor {
     }
 
     /// Reads the record under the cursor and steps over it. None where the records of the segment end, be it
-    /// cleanly or in a torn write: [`check_end`] tells these from damage.
+    /// cleanly or in a torn write: [`super::tail::check_end`] tells these from damage.
     pub(super) fn next<'r>(&mut self, reader: &'r mut Reader) -> Result<Option<Record<'r>>, LogError> {
         let log_id = reader.header.log_id;
         let bytes = reader.at(self.offset, RECORD_BYTES)?;
@@ -230,85 +232,10 @@ impl Cursor {
     }
 }
 
-/// How the records of a segment end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// In zeros, or with the file.
-    Clean,
-    /// In bytes of a write that did not finish.
-    Torn(RecordError),
-}
-
-/// Judges what lies behind the last readable record of a segment, at the cursor.
-///
-/// A crash may leave any part of what was written since the last sync, later records without earlier ones
-/// among it. But these no crash leaves, so they are damage, and nothing may be cut (I8):
-///
-/// - A record that knows the one at the cursor durable: that one was acknowledged.
-/// - A whole record at the cursor that does not continue the log: what is before it is not what it was.
-/// - A whole record of another version: it must not be lost because this version can't read it.
-pub(super) fn check_end(reader: &mut Reader, end: &Cursor) -> Result<End, LogError> {
-    let (path, log_id) = (reader.path.clone(), reader.header.log_id);
-    let Some(first) = first_not_zero(reader, end.offset)? else { return Ok(End::Clean) };
-    let reason = match Record::decode(reader.at(end.offset, RECORD_BYTES)?) {
-        Err(reason) => reason,
-        Ok((record, _)) => {
-            let reason = format!(
-                "where record {} should be stands a record {} of the log {} that does not continue what is before it",
-                end.next_sequence, record.sequence, record.log_id
-            );
-            return Err(LogError::damaged(&path, end.offset as u64, reason));
-        }
-    };
-    let mut at = first;
-    while at < reader.file_bytes {
-        let bytes = reader.at(at, RECORD_BYTES)?;
-        let Some(found) = memchr::memmem::find(bytes, &RECORD_MAGIC) else {
-            // A magic may begin in the last bytes of the window.
-            at += bytes.len().saturating_sub(RECORD_MAGIC.len() - 1).max(1);
-            continue;
-        };
-        at += found;
-        match Record::decode(reader.at(at, RECORD_BYTES)?) {
-            Ok((record, _)) if record.log_id == log_id && record.durable >= end.next_sequence => {
-                let reason = format!(
-                    "record {} can't be read ({reason}), but record {} further on shows that it was durable",
-                    end.next_sequence, record.sequence
-                );
-                return Err(LogError::damaged(&path, end.offset as u64, reason));
-            }
-            Err(error @ RecordError::Version(_)) => {
-                return Err(LogError::OtherVersion { path, offset: at as u64, reason: error.to_string() });
-            }
-            _ => at += 1,
-        }
-    }
-    Ok(End::Torn(reason))
-}
-
-/// Where the zeros that begin at `offset` end; None if the file ends in them.
-fn first_not_zero(reader: &mut Reader, mut offset: usize) -> Result<Option<usize>, LogError> {
-    while offset < reader.file_bytes {
-        let bytes = reader.at(offset, 1)?;
-        if let Some(zeros) = leading_zeros(bytes) {
-            return Ok(Some(offset + zeros));
-        }
-        offset += bytes.len();
-    }
-    Ok(None)
-}
-
-/// How many zeros there are in front; None if there is nothing else. Sixteen at a time: there may be 64 MiB of
-/// them at each start.
-fn leading_zeros(bytes: &[u8]) -> Option<usize> {
-    let (chunks, _) = bytes.as_chunks::<16>();
-    let zeros = 16 * chunks.iter().take_while(|&&chunk| u128::from_ne_bytes(chunk) == 0).count();
-    bytes[zeros..].iter().position(|&byte| byte != 0).map(|offset| zeros + offset)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::disk::RealDisk;
 
     #[test]
     fn headers_decode_to_what_was_encoded_and_a_flipped_bit_is_found() {
@@ -328,24 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_zeros_is_found_wherever_it_is() {
-        for length in 0..70 {
-            assert_eq!(leading_zeros(&vec![0; length]), None);
-            for at in 0..length {
-                let mut bytes = vec![0; length];
-                bytes[at..].fill(7);
-                assert_eq!(leading_zeros(&bytes), Some(at));
-            }
-        }
-    }
-
-    #[test]
     fn an_unfinished_segment_is_not_listed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("00000000000000000009.new"), b"").unwrap();
         std::fs::write(dir.path().join("00000000000000000009.log"), b"").unwrap();
         std::fs::write(dir.path().join("00000000000000000010.log"), b"").unwrap();
-        let firsts: Vec<u64> = list(dir.path()).unwrap().into_iter().map(|(first, _)| first).collect();
+        let firsts: Vec<u64> = list(&RealDisk, dir.path()).unwrap().into_iter().map(|(first, _)| first).collect();
         assert_eq!(firsts, [9, 10]);
     }
 }

@@ -1,15 +1,22 @@
 //! The store: the state that the log leads to, kept so that a start need not read the whole log (I1).
 //!
-//! A store maps canonical keys ([`LinkKey`](crate::link::LinkKey)) to encoded
-//! [`StoredEntry`](crate::link::StoredEntry) values, and holds the [`Position`] up to which the log is applied.
+//! A store maps typed keys ([`keyspace`]) to values, and holds the [`Position`] up to which the log is applied. Which
+//! store it is ([`StoreKind`]) makes no difference to what is in it.
 
+mod fjall;
+pub mod keyspace;
+mod kind;
 mod memory;
 mod position;
 mod sled;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 
 use crate::log::hint;
+pub use fjall::FjallStore;
+pub use kind::{StoreKind, UnknownStore, open};
 pub use memory::MemoryStore;
 pub use position::{Applied, Position};
 pub use sled::SledStore;
@@ -17,9 +24,9 @@ pub use sled::SledStore;
 /// One change of the store: a value for a key, or none to delete it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// The canonical key.
+    /// The typed key; see [`keyspace`].
     pub key: Vec<u8>,
-    /// The encoded entry.
+    /// The value.
     pub value: Option<Vec<u8>>,
 }
 
@@ -48,29 +55,39 @@ pub enum StoreError {
     },
 }
 
-/// Most writes in one [`Store::apply`].
-///
-/// sled 0.34 keeps the memory of a batch far longer than the batch: with 1,000 random keys a batch it grew
-/// without bound, with 100 it does not. The position is one more write.
-pub const WRITES_PER_APPLY: usize = 99;
-
-/// Looks at a key and its entry, and says whether the scan goes on.
+/// Looks at a typed key and its value, and says whether the scan goes on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// What a store must do. Readers call [`get`](Store::get) from many threads while the one writer applies (I2).
 pub trait Store: Send + Sync {
-    /// The encoded entry of a key.
+    /// The value of a typed key.
     ///
     /// # Errors
     /// If the store can't be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Makes the writes, at most [`WRITES_PER_APPLY`], and the position, all or none of them. They need not be
-    /// durable: the log is.
+    /// Makes the writes, at most [`writes_per_apply`](Store::writes_per_apply), and the position, all or none of
+    /// them. They need not be durable: the log is.
     ///
     /// # Errors
     /// If the store can't be written.
     fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError>;
+
+    /// Makes writes, at most [`writes_per_apply`](Store::writes_per_apply), without a position: for a store that is
+    /// being built from a snapshot. Their keys come in ascending order, also from call to call.
+    ///
+    /// Such a store has no position until the first [`apply`](Store::apply). One that has entries and no position
+    /// is one whose building did not finish, and of no use.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    fn load(&self, writes: &[Write]) -> Result<(), StoreError>;
+
+    /// Whether nothing was ever applied or loaded: there are neither entries nor a position.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    fn is_empty(&self) -> Result<bool, StoreError>;
 
     /// Up to where the log is applied.
     ///
@@ -78,15 +95,22 @@ pub trait Store: Send + Sync {
     /// If the store can't be read, or its position is damaged.
     fn position(&self) -> Result<Option<Position>, StoreError>;
 
-    /// Calls `visit` with every key and entry, in the order of the keys, until it breaks.
+    /// Calls `visit` with every typed key that is not less than `from`, and its value, in the order of the keys,
+    /// until it breaks. The position is not among them.
+    ///
+    /// The writer may apply meanwhile, and `visit` may read. A key that is not changed meanwhile is visited exactly
+    /// once; one that is, once or not at all, with a value of before or after.
     ///
     /// # Errors
     /// If the store can't be read.
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError>;
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Writes what is in memory to disk, so that the next start need not apply it again.
     ///
     /// # Errors
     /// If the store can't be written.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Most writes that one [`apply`](Store::apply) or [`load`](Store::load) takes.
+    fn writes_per_apply(&self) -> usize;
 }

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::StoreError;
-use crate::link::{DecodeError, SetId};
+use crate::link::{DecodeError, decode_checked, encode_checked};
 use crate::log::{ChainHash, LogId};
 
 /// Up to where a store holds the log, and how far within the next record.
@@ -17,9 +17,11 @@ pub struct Position {
     pub chain: ChainHash,
     /// What of the next record is applied, if it is applied in part.
     pub partial: Option<Applied>,
-    /// The sets that were begun up to here and are neither committed nor dropped. Their parts stand in the log
-    /// before this position and are read again when it is resumed.
-    pub open_sets: Vec<SetId>,
+    /// Up to which record the log was known to be durable when this was written.
+    pub durable: u64,
+    /// From which record on the log must be read again to go on from here: the beginning of the oldest set that is
+    /// neither committed nor dropped, for its parts stand in the log only; else the record after this position.
+    pub replay_from: u64,
 }
 
 /// How much of a record, or of the set that it commits, is applied. Whether it is applied at all was judged
@@ -40,8 +42,10 @@ struct PositionMessage {
     chain: Vec<u8>,
     #[prost(uint64, optional, tag = "4")]
     applied_commands: Option<u64>,
-    #[prost(uint64, repeated, tag = "5")]
-    open_sets: Vec<u64>,
+    #[prost(uint64, tag = "5")]
+    durable: u64,
+    #[prost(uint64, tag = "6")]
+    replay_from: u64,
 }
 
 impl Position {
@@ -51,13 +55,10 @@ impl Position {
             sequence: self.sequence,
             chain: self.chain.0.to_vec(),
             applied_commands: self.partial.map(|applied| applied.commands),
-            open_sets: self.open_sets.iter().map(|set| set.0).collect(),
+            durable: self.durable,
+            replay_from: self.replay_from,
         };
-        let mut bytes = vec![0; 4];
-        message.encode(&mut bytes).expect("a vector grows");
-        let checksum = crc32c::crc32c(&bytes[4..]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        bytes
+        encode_checked(b"", &message)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
@@ -65,18 +66,14 @@ impl Position {
     }
 
     fn decode_checked(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (head, body) = bytes.split_first_chunk::<4>().ok_or(DecodeError::Missing("checksum"))?;
-        let (expected, found) = (u32::from_le_bytes(*head), crc32c::crc32c(body));
-        if expected != found {
-            return Err(DecodeError::Checksum { expected, found });
-        }
-        let message = PositionMessage::decode(body)?;
+        let message: PositionMessage = decode_checked(b"", bytes)?;
         Ok(Position {
             log_id: LogId(message.log_id.try_into().map_err(|_| DecodeError::Missing("log_id"))?),
             sequence: message.sequence,
             chain: ChainHash(message.chain.try_into().map_err(|_| DecodeError::Missing("chain"))?),
             partial: message.applied_commands.map(|commands| Applied { commands }),
-            open_sets: message.open_sets.into_iter().map(SetId).collect(),
+            durable: message.durable,
+            replay_from: message.replay_from,
         })
     }
 }
@@ -89,14 +86,15 @@ mod tests {
     proptest! {
         #[test]
         fn positions_decode_to_what_was_encoded(
-            id: [u8; 16], sequence: u64, chain: [u8; 32], commands: Option<u64>, sets: Vec<u64>, flip: usize,
+            id: [u8; 16], sequence: u64, chain: [u8; 32], durable: u64, commands: Option<u64>, replay_from: u64, flip: usize,
         ) {
             let position = Position {
                 log_id: LogId(id),
                 sequence,
                 chain: ChainHash(chain),
                 partial: commands.map(|commands| Applied { commands }),
-                open_sets: sets.into_iter().map(SetId).collect(),
+                durable,
+                replay_from,
             };
             let mut bytes = position.encode();
             prop_assert_eq!(&Position::decode(&bytes).unwrap(), &position);

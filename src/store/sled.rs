@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::{Position, Store, StoreError, Visit, WRITES_PER_APPLY, Write};
+use super::keyspace::{POSITION, check_writes, scan_start};
+use super::{Position, Store, StoreError, Visit, Write};
 
 /// A store in a directory of its own, which sled locks.
 ///
-/// Entries and position lie in one tree, because sled's batches are atomic within one tree only. The first
-/// byte of a key is its type.
+/// Entries and position lie in one tree, because sled's batches are atomic within one tree only.
 pub struct SledStore {
     db: sled::Db,
 }
 
-const ENTRY: u8 = b'E';
-const POSITION: &[u8] = b"P";
+/// Most writes in one batch.
+///
+/// sled 0.34 keeps the memory of a batch far longer than the batch: with 1,000 random keys a batch it grew
+/// without bound, with 100 it does not. The position is one more write.
+const WRITES_PER_APPLY: usize = 99;
 
 impl SledStore {
     /// Opens the store in `dir`, or begins one there.
@@ -91,39 +94,46 @@ fn is_about_contents(error: &io::Error) -> bool {
     }
 }
 
-fn entry_key(key: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(key.len() + 1);
-    bytes.push(ENTRY);
-    bytes.extend_from_slice(key);
-    bytes
+/// The writes as a batch, which holds all or none of them.
+fn batch_of(writes: &[Write]) -> sled::Batch {
+    check_writes(writes, WRITES_PER_APPLY);
+    let mut batch = sled::Batch::default();
+    for write in writes {
+        match &write.value {
+            Some(value) => batch.insert(write.key.as_slice(), value.as_slice()),
+            None => batch.remove(write.key.as_slice()),
+        }
+    }
+    batch
 }
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(entry_key(key)).map_err(store_error)?.map(|value| value.to_vec()))
+        Ok(self.db.get(key).map_err(store_error)?.map(|value| value.to_vec()))
     }
 
     fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError> {
-        assert!(writes.len() <= WRITES_PER_APPLY, "{} writes in one batch", writes.len());
-        let mut batch = sled::Batch::default();
-        for write in writes {
-            match &write.value {
-                Some(value) => batch.insert(entry_key(&write.key), value.as_slice()),
-                None => batch.remove(entry_key(&write.key)),
-            }
-        }
+        let mut batch = batch_of(writes);
         batch.insert(POSITION, position.encode());
         self.db.apply_batch(batch).map_err(store_error)
     }
 
-    fn position(&self) -> Result<Option<Position>, StoreError> {
-        self.db.get(POSITION).map_err(store_error)?.map(|bytes| Position::decode(&bytes)).transpose()
+    fn load(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.db.apply_batch(batch_of(writes)).map_err(store_error)
     }
 
-    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        for entry in self.db.scan_prefix([ENTRY]) {
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.db.first().map_err(store_error)?.is_none())
+    }
+
+    fn position(&self) -> Result<Option<Position>, StoreError> {
+        self.get(POSITION)?.map(|bytes| Position::decode(&bytes)).transpose()
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        for entry in self.db.range(scan_start(from)..) {
             let (key, value) = entry.map_err(store_error)?;
-            if visit(&key[1..], &value).is_break() {
+            if visit(&key, &value).is_break() {
                 break;
             }
         }
@@ -133,67 +143,15 @@ impl Store for SledStore {
     fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map(|_| ()).map_err(store_error)
     }
+
+    fn writes_per_apply(&self) -> usize {
+        WRITES_PER_APPLY
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{ChainHash, LogId};
-    use crate::store::MemoryStore;
-    use proptest::prelude::*;
-    use std::ops::ControlFlow;
-
-    fn position(sequence: u64) -> Position {
-        let log_id = LogId([1; 16]);
-        Position { log_id, sequence, chain: ChainHash::genesis(log_id), partial: None, open_sets: Vec::new() }
-    }
-
-    fn entries(store: &dyn Store) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut entries = Vec::new();
-        let mut visit = |key: &[u8], value: &[u8]| {
-            entries.push((key.to_vec(), value.to_vec()));
-            ControlFlow::Continue(())
-        };
-        store.scan(&mut visit).unwrap();
-        entries
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        #[test]
-        fn sled_and_memory_hold_the_same_also_after_reopening(
-            batches in proptest::collection::vec(
-                proptest::collection::vec(("[a-e]{0,2}", proptest::option::of("[a-z]{0,9}")), 0..20),
-                1..8,
-            ),
-        ) {
-            let dir = tempfile::tempdir().unwrap();
-            let model = MemoryStore::default();
-            let mut store = SledStore::open(dir.path(), 1 << 20).unwrap();
-            for (index, batch) in batches.iter().enumerate() {
-                let writes: Vec<Write> = batch
-                    .iter()
-                    .map(|(key, value)| Write {
-                        key: key.clone().into_bytes(),
-                        value: value.clone().map(String::into_bytes),
-                    })
-                    .collect();
-                model.apply(&writes, &position(index as u64)).unwrap();
-                store.apply(&writes, &position(index as u64)).unwrap();
-                if index % 3 == 2 {
-                    store.flush().unwrap();
-                    drop(store);
-                    store = SledStore::open(dir.path(), 1 << 20).unwrap();
-                }
-                prop_assert_eq!(entries(&store), entries(&model));
-                prop_assert_eq!(store.position().unwrap(), model.position().unwrap());
-                for (key, _) in batch {
-                    prop_assert_eq!(store.get(key.as_bytes()).unwrap(), model.get(key.as_bytes()).unwrap());
-                }
-            }
-        }
-    }
 
     #[test]
     fn what_a_crash_during_open_left_is_removed() {

@@ -1,14 +1,14 @@
 //! Crashes between any two batches of writes to the store, and crashes of the recovery from them.
 
 use super::*;
+use crate::engine::requests::{self, Request, Requests};
 use crate::engine::set::SetWriter;
-use crate::engine::writer::{self, Request, Requests};
+use crate::engine::writer;
 
 /// Batches larger than a chunk, single changes, sets that overlap them, one that is dropped. Goes on after errors.
 fn changes(requests: &Requests) {
     let ask = |commands: Vec<Command>| {
-        let operation = OperationId::random();
-        let _ = requests.ask(|reply| Request::Batch { operation, commands, reply });
+        let _ = requests.ask(|reply| Request::Batch { operation: None, commands, reply });
     };
     let text = |index: u64| format!("/{}{}", index / 2, ["", "?q"][index as usize % 2]);
     ask((0..260).map(|index| put(&text(index), index)).collect());
@@ -38,12 +38,12 @@ fn changes(requests: &Requests) {
 /// Makes the changes, on a store that takes so many batches, and gives how many it did take.
 fn run(data: &Path, store: &Arc<Limited>, limit: usize) -> usize {
     let log = open_log(&data.join("log"));
-    let position = recover::beginning(&log);
-    let applier = Applier::new(Arc::clone(store) as Arc<dyn Store>, Arc::new(SharedCache::new(1 << 20)), position);
-    let (requests, queue) = writer::requests();
+    let ground = ground(log_directory(Arc::new(RealDisk), &data.join("log")));
+    let writer = writer(ground, log, Arc::clone(store) as Arc<dyn Store>);
+    let (requests, queue) = requests::requests();
     store.set_left(limit);
     std::thread::scope(|scope| {
-        scope.spawn(|| writer::run(log, applier, &queue));
+        scope.spawn(|| writer::run(writer, &queue));
         changes(&requests);
         requests.send(Request::Stop).unwrap();
     });

@@ -1,25 +1,46 @@
-//! The engine as a whole, with sled and with the store in memory.
+//! The engine as a whole, with each store.
 
 mod crash;
 mod group;
 mod model;
+mod operations;
 mod read_path;
 mod sets;
+mod simulation;
+mod snapshots;
 mod store;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::applier::Applier;
-use super::{Engine, EngineConfig, OpenError, OwnedEngine, Recovery, StateDigest, SubmitError, recover};
+use super::ground::Ground;
+use super::health::SharedHealth;
+use super::place::StorePlace;
+use super::slot::StoreSlot;
+use super::snapshot::SnapshotDirectory;
+use super::writer::Writer;
+use super::{Engine, EngineConfig, OpenError, OwnedEngine, Recovery, SetAside, StateDigest, SubmitError, recover};
 use crate::cache::SharedCache;
+use crate::config::Durability;
 use crate::link::{Action, Command, Destination, LinkKey, Outcome, Precondition, Status, Target};
-use crate::log::{Log, OperationId};
-use crate::store::{MemoryStore, Position, Store, StoreError, Write};
+use crate::log::disk::{Disk, RealDisk};
+use crate::log::{Log, LogDirectory};
+use crate::store::{MemoryStore, Position, Store, StoreError, StoreKind, Write};
 
 fn config(data: &Path) -> EngineConfig {
-    EngineConfig { data: data.to_owned(), cache_bytes: 1 << 20, store_cache_bytes: 1 << 20 }
+    config_of(StoreKind::Sled, data)
+}
+
+fn config_of(store: StoreKind, data: &Path) -> EngineConfig {
+    EngineConfig {
+        cache_bytes: 1 << 20,
+        store: Some(store),
+        store_cache_bytes: 1 << 20,
+        ..EngineConfig::new(data.to_owned())
+    }
 }
 
 fn open(data: &Path) -> (OwnedEngine, Recovery) {
@@ -48,12 +69,59 @@ fn delete(text: &str) -> Command {
 }
 
 fn submit(engine: &Engine, commands: Vec<Command>) -> Result<Vec<Outcome>, SubmitError> {
-    engine.submit(OperationId::random(), commands)
+    engine.submit(None, commands).map(|acknowledged| acknowledged.outcome)
 }
 
 /// A log of small segments, which are read faster.
+fn log_directory(disk: Arc<dyn Disk>, dir: &Path) -> LogDirectory {
+    LogDirectory { segment_bytes: 256 * 1024, ..LogDirectory::new(disk, dir.to_owned()) }
+}
+
 fn open_log(dir: &Path) -> Log {
-    Log::open_with(dir, None, 256 * 1024).unwrap().log
+    log_directory(Arc::new(RealDisk), dir).open(&[]).unwrap().log
+}
+
+/// What a writer stands on whose store is in memory, and can't be opened again.
+fn ground(log: LogDirectory) -> Ground {
+    Ground {
+        snapshots: SnapshotDirectory::new(Arc::clone(&log.disk), log.path.join("snapshots")),
+        log,
+        place: Box::new(NoPlace),
+        clock: Box::new(crate::clock::unix_time_ms),
+        instant: Box::new(std::time::Instant::now),
+        durability: Durability::Fsync,
+        disk_reserve_bytes: 0,
+        store_open_bytes: 0,
+        snapshot_log_bytes: u64::MAX,
+        snapshots_kept: 1,
+        is_stopping: AtomicBool::new(false),
+    }
+}
+
+/// Where no store can be opened.
+struct NoPlace;
+
+impl StorePlace for NoPlace {
+    fn open(&self) -> Result<Result<Arc<dyn Store>, String>, OpenError> {
+        Err(StoreError::Backend("there is none".to_owned()).into())
+    }
+
+    fn set_aside(&self, _: String) -> Result<SetAside, OpenError> {
+        unreachable!("there is none")
+    }
+
+    fn remove(&self) -> Result<(), OpenError> {
+        unreachable!("there is none")
+    }
+}
+
+/// A writer of a log on a store that holds nothing yet.
+fn writer(ground: Ground, log: Log, store: Arc<dyn Store>) -> Writer {
+    let shared = Arc::new(SharedCache::new(1 << 20));
+    let applier = Applier::new(Arc::clone(&store), Arc::clone(&shared), recover::beginning(&log));
+    let recovered = recover::Recovered { log, applier, report: Recovery::default(), bytes_since_snapshot: 0 };
+    let slot = Arc::new(StoreSlot::with_patience(store, Duration::ZERO));
+    Writer::new(Arc::new(ground), recovered, slot, shared, SharedHealth::default())
 }
 
 /// The state that the log in a data directory leads to, by the store in memory.
@@ -105,8 +173,20 @@ impl Store for Limited {
         self.inner.position()
     }
 
-    fn scan(&self, visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
-        self.inner.scan(visit)
+    fn load(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.inner.load(writes)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.inner.is_empty()
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(from, visit)
+    }
+
+    fn writes_per_apply(&self) -> usize {
+        self.inner.writes_per_apply()
     }
 
     fn flush(&self) -> Result<(), StoreError> {

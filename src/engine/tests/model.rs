@@ -126,6 +126,63 @@ proptest! {
     }
 }
 
+/// A batch, or a set.
+type Change = (bool, Vec<Command>);
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let batch = proptest::collection::vec(command(), 1..6).prop_map(|commands| (false, commands));
+    // Many links, so that a change is applied in several chunks, of which sled and fjall have different ones.
+    let put_many = (1..1_500u64, 1..4u64).prop_map(|(links, target)| {
+        (0..links).map(|link| put(&format!("/m{}{}", link / 2, ["", "?q"][link as usize % 2]), target)).collect()
+    });
+    let delete_some = (1..300u64)
+        .prop_map(|step| (0..1_500).step_by(step as usize).map(|link| delete(&format!("/m{}", link / 2))).collect());
+    let set = prop_oneof![put_many, delete_some].prop_map(|commands| (true, commands));
+    proptest::collection::vec(prop_oneof![4 => batch, 1 => set], 1..12)
+}
+
+fn make(engine: &Engine, (is_set, commands): &Change) {
+    if *is_set {
+        let mut set = engine.begin_set().unwrap();
+        commands.iter().for_each(|command| set.add(command.key.clone(), command.action.clone()).unwrap());
+        set.commit().unwrap();
+    } else {
+        match submit(engine, commands.clone()) {
+            Ok(_) | Err(SubmitError::Refused(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Changes made through an engine on one store, and its log replayed into the others.
+    #[test]
+    fn every_store_comes_to_the_same_state(changes in changes(), live in 0..StoreKind::ALL.len()) {
+        let dir = tempfile::tempdir().unwrap();
+        let live = StoreKind::ALL[live];
+        let (owned, _) = OwnedEngine::open(&config_of(live, dir.path())).unwrap();
+        changes.iter().for_each(|change| make(owned.engine(), change));
+        let digest = owned.engine().digest().unwrap();
+        owned.close().unwrap();
+        prop_assert_eq!(digest_of_log(dir.path()), digest);
+        let log = open_log(&dir.path().join("log"));
+        for kind in StoreKind::ALL {
+            let other = tempfile::tempdir().unwrap();
+            let store = crate::store::open(Some(kind), other.path(), 1 << 20).unwrap();
+            resume(&log, &store).unwrap();
+            prop_assert_eq!(StateDigest::of(store.as_ref()).unwrap(), digest, "{}", kind);
+            // Nor is anything missing after it was closed.
+            let position = store.position().unwrap();
+            drop(store);
+            let store = crate::store::open(Some(kind), other.path(), 1 << 20).unwrap();
+            prop_assert_eq!(StateDigest::of(store.as_ref()).unwrap(), digest, "{}", kind);
+            prop_assert_eq!(store.position().unwrap(), position);
+        }
+    }
+}
+
 #[test]
 fn of_many_that_create_one_link_at_once_one_does() {
     const KEYS: usize = 40;

@@ -7,8 +7,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::*;
 use crate::cache::CachedLink;
+use crate::engine::applier::ReplayedRecord;
 use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
 use crate::link::RequestKey;
+use crate::log::OperationId;
 
 type Answered = Result<CachedLink, StoreError>;
 
@@ -185,8 +187,20 @@ impl Store for Peeked {
         self.inner.position()
     }
 
-    fn scan(&self, visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
-        self.inner.scan(visit)
+    fn load(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.inner.load(writes)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.inner.is_empty()
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(from, visit)
+    }
+
+    fn writes_per_apply(&self) -> usize {
+        self.inner.writes_per_apply()
     }
 
     fn flush(&self) -> Result<(), StoreError> {
@@ -202,7 +216,14 @@ fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
     let store = Arc::new(Peeked { inner: MemoryStore::default(), shared: Arc::clone(&shared) });
     let mut applier = Applier::new(store, Arc::clone(&shared), recover::beginning(&log));
     for version in 1..4 {
-        applier.apply_recovered(&[put("/peeked", version)], version, 0, log.chain()).unwrap();
+        let record = ReplayedRecord {
+            sequence: version,
+            time_ms: 0,
+            chain: log.chain(),
+            operation: OperationId::NONE,
+            fingerprint: [0; 16],
+        };
+        applier.apply_recovered(&[put("/peeked", version)], &record).unwrap();
         applier.flush().unwrap();
         let cached = shared.get(shared.hash(PEEKED), PEEKED).unwrap();
         assert_eq!(cached.link().unwrap().target, format!("https://to.example/{version}").as_bytes());
@@ -217,7 +238,7 @@ struct Panicking {
 
 impl Store for Panicking {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        assert!(key != b"*/panic", "a damaged page");
+        assert!(key != b"E*/panic", "a damaged page");
         self.inner.get(key)
     }
 
@@ -229,8 +250,20 @@ impl Store for Panicking {
         self.inner.position()
     }
 
-    fn scan(&self, visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
-        self.inner.scan(visit)
+    fn load(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.inner.load(writes)
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.inner.is_empty()
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut crate::store::Visit<'_>) -> Result<(), StoreError> {
+        self.inner.scan(from, visit)
+    }
+
+    fn writes_per_apply(&self) -> usize {
+        self.inner.writes_per_apply()
     }
 
     fn flush(&self) -> Result<(), StoreError> {
@@ -242,9 +275,13 @@ impl Store for Panicking {
 fn a_read_that_panics_is_answered_and_so_is_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Engine {
+        config: super::config(dir.path()),
+        log_id: crate::log::LogId::random(),
         shared: Arc::new(SharedCache::new(1 << 20)),
-        store: Arc::new(Panicking::default()),
-        requests: crate::engine::writer::requests().0,
+        store: Arc::new(StoreSlot::new(Arc::new(Panicking::default()))),
+        requests: crate::engine::requests::requests().0,
+        health: SharedHealth::default(),
+        snapshot: Arc::default(),
         _lock: Arc::new(crate::engine::lock::DirectoryLock::take(dir.path()).unwrap()),
     });
     let pool = engine.reader_pool(1).unwrap();

@@ -1,8 +1,8 @@
 //! Changes too large for one record.
 
 use super::*;
+use crate::engine::requests::{self, Request};
 use crate::engine::set::SetWriter;
-use crate::engine::writer::{self, Request};
 use crate::limits::{BATCH_COMMANDS, SET_PARTS_WAITING};
 
 #[test]
@@ -22,7 +22,7 @@ fn a_set_takes_effect_with_its_commit_and_all_at_once_for_a_restart() {
     submit(engine, vec![put("/3", 0), put("/between", 1)]).unwrap();
     assert_eq!(engine.digest().unwrap().entries, 5);
     let applied = set.applied();
-    let summary = set.commit().unwrap();
+    let summary = set.commit().unwrap().outcome;
     assert_eq!((summary.created, summary.replaced), (COMMANDS - 3, 2));
     assert_eq!((summary.deleted, summary.unchanged), (1, 2));
     assert_eq!(summary.commands(), COMMANDS + 2);
@@ -62,7 +62,8 @@ fn a_set_without_commit_never_was() {
     assert_eq!(digest_of_log(dir.path()), digest);
     // Nor is it waited for any longer: a start would read its parts again and again.
     let store = crate::store::SledStore::open(&dir.path().join("store"), 1 << 20).unwrap();
-    assert_eq!(store.position().unwrap().unwrap().open_sets, []);
+    let position = store.position().unwrap().unwrap();
+    assert_eq!(position.replay_from, position.sequence + 1);
 }
 
 #[test]
@@ -107,16 +108,16 @@ fn a_part_never_outgrows_its_record() {
         let destination = Destination::new(Status::PermanentRedirect, Some(target)).unwrap();
         set.add(key(&format!("/{path}{index}")), Action::Put(destination)).unwrap();
     }
-    assert_eq!(set.commit().unwrap().created, 400);
+    assert_eq!(set.commit().unwrap().outcome.created, 400);
     let short = owned.engine().begin_set().unwrap();
-    assert_eq!(short.commit().unwrap().commands(), 0);
+    assert_eq!(short.commit().unwrap().outcome.commands(), 0);
 }
 
 /// I6: a writer that waits for its disk does not have parts gather before it without bound.
 #[test]
 fn no_more_parts_wait_for_the_writer_than_allowed() {
     const PARTS: usize = SET_PARTS_WAITING + 3;
-    let (requests, queue) = writer::requests();
+    let (requests, queue) = requests::requests();
     let sent = AtomicUsize::new(0);
     let wait_for = |parts: usize| {
         while sent.load(Ordering::Relaxed) < parts * BATCH_COMMANDS {

@@ -1,25 +1,36 @@
 //! The log as a crash, a bad disk or a person may leave it.
 
+mod disk;
+mod document;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::directory::KnownDurable;
+use super::disk::simulated::{ENTRY_BYTES, SimulatedDisk};
+use super::disk::{Disk, RealDisk};
 use super::record::{self, ChainHash, LogId, OperationId, Record};
 use super::segment::{self, SegmentHeader};
-use super::{Log, LogError, LogOpened};
+use super::{Beginning, Log, LogDirectory, LogError, LogOpened};
 
 /// Small, so that a few records need several.
 const SEGMENT: u64 = 4096;
 
 const OPERATION: OperationId = OperationId([5; 16]);
 
+fn directory(dir: &Path) -> LogDirectory {
+    LogDirectory { segment_bytes: SEGMENT, ..LogDirectory::new(Arc::new(RealDisk), dir.to_owned()) }
+}
+
 fn open(dir: &Path) -> Result<LogOpened, LogError> {
-    Log::open_with(dir, None, SEGMENT)
+    directory(dir).open(&[])
 }
 
 /// What record `sequence` carries; some of it looks like a record.
 fn payload(sequence: u64) -> Vec<u8> {
     let mut payload = format!("payload {sequence} CRM\x01").into_bytes();
     payload.resize(payload.len() + (sequence as usize * 37) % 300, sequence as u8);
+    payload.push(0xff);
     payload
 }
 
@@ -57,7 +68,7 @@ fn open_and_check(dir: &Path) -> Result<u64, LogError> {
 }
 
 fn segments(dir: &Path) -> Vec<PathBuf> {
-    segment::list(dir).unwrap().into_iter().map(|(_, path)| path).collect()
+    directory(dir).segments().unwrap().into_iter().map(|(_, path)| path).collect()
 }
 
 /// Where each record of a segment begins, and where the last one ends.
@@ -112,7 +123,7 @@ fn records_come_back_over_several_segments() {
 #[test]
 fn a_segment_of_full_size_takes_large_records_and_then_another_begins() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::open(dir.path(), None).unwrap().log;
+    let mut log = LogDirectory::new(Arc::new(RealDisk), dir.path().to_owned()).open(&[]).unwrap().log;
     let large = vec![7; crate::limits::RECORD_PAYLOAD_BYTES];
     for _ in 0..130 {
         log.append(0, OPERATION, &large).unwrap();
@@ -124,7 +135,10 @@ fn a_segment_of_full_size_takes_large_records_and_then_another_begins() {
         assert_eq!(path.metadata().unwrap().len(), crate::limits::SEGMENT_BYTES);
     }
     drop(log);
-    assert_eq!(Log::open(dir.path(), None).unwrap().log.next_sequence(), 131);
+    assert_eq!(
+        LogDirectory::new(Arc::new(RealDisk), dir.path().to_owned()).open(&[]).unwrap().log.next_sequence(),
+        131
+    );
 }
 
 /// A log whose last record was written and not synced; the bytes of its only segment and where the record is.
@@ -175,20 +189,34 @@ fn a_write_that_a_crash_cut_short_anywhere_is_cut_off() {
         let is_torn = end[last.start..].iter().any(|&byte| byte != 0);
         std::fs::write(&path, end).unwrap();
         recover_three(dir.path(), &path, last.start, is_torn);
-
-        let mut garbled = bytes.clone();
-        garbled[at] ^= 0x55;
-        std::fs::write(&path, garbled).unwrap();
-        if at == last.start + 3 {
-            // The version of the format. No torn write leaves all but this byte.
-            assert!(matches!(open(dir.path()), Err(LogError::OtherVersion { .. })));
-        } else {
-            recover_three(dir.path(), &path, last.start, true);
-        }
     }
     // Nothing of it is missing: then it is a record like any other, synced or not.
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(open_and_check(dir.path()).unwrap(), 4);
+}
+
+/// No crash leaves all of a write but a few bits: also if nothing shows that the record was durable.
+#[test]
+fn a_last_record_of_which_nothing_is_missing_was_not_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, bytes, last) = with_unsynced_record(dir.path());
+    for bit in 8 * last.start..8 * last.end {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if bit / 8 == last.start + 3 {
+            // The version of the format.
+            std::fs::write(&path, flipped).unwrap();
+            assert!(matches!(open(dir.path()), Err(LogError::OtherVersion { .. })));
+        } else {
+            assert_refused(dir.path(), &path, &flipped, last.start);
+        }
+    }
+    // Where the record can still be told from its length and magic, also more than a bit.
+    for at in last.start + 12..last.end {
+        let mut garbled = bytes.clone();
+        garbled[at] ^= 0x55;
+        assert_refused(dir.path(), &path, &garbled, last.start);
+    }
 }
 
 /// A crash loses any of the sectors that were written since the last sync, earlier ones as well as later ones.
@@ -236,6 +264,84 @@ fn whatever_survives_of_an_unsynced_group_is_no_damage() {
 }
 
 #[test]
+fn what_a_crash_leaves_of_a_write_in_pieces_is_no_damage() {
+    for seed in 0..1_000 {
+        let disk = SimulatedDisk::new(seed);
+        let directory = on_simulated(&disk);
+        disk.short_io(true);
+        let mut log = directory.open(&[]).unwrap().log;
+        append_synced(&mut log, 2);
+        append(&mut log, 6);
+        log.write().unwrap();
+        disk.crash();
+        let opened = directory.open(&[]).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(check(&opened.log).unwrap() >= 2, "seed {seed}");
+    }
+}
+
+/// I9, for a name.
+#[test]
+fn a_segment_whose_name_may_be_lost_is_not_written_to() {
+    for seed in 0..50 {
+        let disk = SimulatedDisk::new(seed);
+        let directory = on_simulated(&disk);
+        let mut log = directory.open(&[]).unwrap().log;
+        append_synced(&mut log, 3);
+        // The first sync is of the full segment, the second of the new one, the third of their directory.
+        disk.fail_sync_in(3);
+        log.make_room(SEGMENT as usize).unwrap_err();
+        disk.crash_keeping_everything();
+        let mut log = directory.open(&[]).unwrap().log;
+        append_synced(&mut log, 2);
+        disk.crash();
+        assert_eq!(check(&directory.open(&[]).unwrap().log).unwrap(), 5, "seed {seed}");
+    }
+}
+
+/// I9, for a cut.
+#[test]
+fn what_follows_a_cut_that_may_be_lost_is_not_lost_with_it() {
+    for seed in 0..50 {
+        let disk = SimulatedDisk::new(seed);
+        let directory = on_simulated(&disk);
+        let mut log = directory.open(&[]).unwrap().log;
+        append_synced(&mut log, 3);
+        append(&mut log, 3);
+        disk.fill_in(1);
+        disk.fail_sync_in(1);
+        log.sync().unwrap_err();
+        disk.crash_keeping_everything();
+        // This one gives the file its length again.
+        disk.fail_sync_in(1);
+        directory.open(&[]).map(drop).unwrap_err();
+        disk.crash_keeping_everything();
+        let mut log = directory.open(&[]).unwrap().log;
+        append_synced(&mut log, 2);
+        disk.crash();
+        assert_eq!(check(&directory.open(&[]).unwrap().log).unwrap(), 5, "seed {seed}");
+    }
+}
+
+/// The records are read once more to be written again, and then the file ends with the last of them.
+#[test]
+fn a_log_of_more_than_a_window_is_opened_also_on_a_full_disk() {
+    let disk = SimulatedDisk::new(1);
+    let directory = LogDirectory { segment_bytes: 8 << 20, ..on_simulated(&disk) };
+    let mut log = directory.open(&[]).unwrap().log;
+    for _ in 0..10 {
+        log.append(1, OPERATION, &[1; 500_000]).unwrap();
+    }
+    log.write().unwrap();
+    disk.crash_keeping_everything();
+    disk.set_capacity(Some(0));
+    assert_eq!(directory.open(&[]).unwrap().log.next_sequence(), 11);
+}
+
+fn on_simulated(disk: &SimulatedDisk) -> LogDirectory {
+    LogDirectory { segment_bytes: SEGMENT, ..LogDirectory::new(Arc::new(disk.clone()), "/log".into()) }
+}
+
+#[test]
 fn a_flipped_bit_in_what_was_durable_is_damage_and_nothing_is_changed() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path()).unwrap().log;
@@ -275,17 +381,18 @@ fn the_last_record_is_not_cut_off_if_it_is_known_to_have_been_durable() {
     drop(log);
     let path = segments(dir.path()).pop().unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
-    let last = bounds(&bytes)[3];
-    bytes[last + 50] ^= 1;
+    let bounds = bounds(&bytes);
+    let last = bounds[3];
+    bytes[last + 50..bounds[4]].fill(0);
     std::fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {
-        assert_damaged(Log::open_with(dir.path(), Some(known), SEGMENT), &path, last);
+        assert_damaged(directory(dir.path()).open(&[known]), &path, last);
         assert!(std::fs::read(&path).unwrap() == bytes);
     }
     // What another log had durable, or only records before it, says nothing.
     for known in [KnownDurable { log_id: LogId([0; 16]), ..known }, KnownDurable { sequence: 3, ..known }] {
         std::fs::write(&path, &bytes).unwrap();
-        assert!(Log::open_with(dir.path(), Some(known), SEGMENT).unwrap().torn.is_some());
+        assert!(directory(dir.path()).open(&[known]).unwrap().torn.is_some());
     }
 }
 
@@ -297,14 +404,14 @@ fn a_log_that_ends_before_what_is_known_to_have_been_durable_is_refused() {
     let known = KnownDurable { log_id: log.id(), sequence: 30 };
     drop(log);
     let newest = segments(dir.path()).pop().unwrap();
-    let first = segment::list(dir.path()).unwrap().pop().unwrap().0;
+    let first = directory(dir.path()).segments().unwrap().pop().unwrap().0;
     let bytes = std::fs::read(&newest).unwrap();
     // The last record reads as zeros; the newest segment is gone; all segments are.
     let bounds = bounds(&bytes);
     let mut zeroed = bytes.clone();
     zeroed[bounds[bounds.len() - 2]..].fill(0);
     std::fs::write(&newest, &zeroed).unwrap();
-    let assert_lost = |ends_with| match Log::open_with(dir.path(), Some(known), SEGMENT) {
+    let assert_lost = |ends_with| match directory(dir.path()).open(&[known]) {
         Err(LogError::Lost { last, known: 30, .. }) => assert_eq!(last, ends_with),
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it was opened"),
@@ -315,7 +422,7 @@ fn a_log_that_ends_before_what_is_known_to_have_been_durable_is_refused() {
     assert_lost(first - 1);
     // What another log had durable says nothing.
     let other = KnownDurable { log_id: LogId([0; 16]), ..known };
-    assert_eq!(Log::open_with(dir.path(), Some(other), SEGMENT).unwrap().log.next_sequence(), first);
+    assert_eq!(directory(dir.path()).open(&[other]).unwrap().log.next_sequence(), first);
     segments(dir.path()).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     assert_lost(0);
     // Nor is it replaced by a log that was begun elsewhere and has no record yet.
@@ -328,7 +435,7 @@ fn a_log_that_ends_before_what_is_known_to_have_been_durable_is_refused() {
     std::fs::remove_file(copy).unwrap();
     assert!(segments(dir.path()).is_empty());
     let nothing = KnownDurable { sequence: 0, ..known };
-    assert_eq!(Log::open_with(dir.path(), Some(nothing), SEGMENT).unwrap().log.next_sequence(), 1);
+    assert_eq!(directory(dir.path()).open(&[nothing]).unwrap().log.next_sequence(), 1);
 }
 
 #[test]
@@ -385,7 +492,8 @@ fn what_a_newer_version_wrote_is_neither_read_nor_cut() {
     newer[last.start + 3] = record::VERSION + 1;
     refuse(&newer, last.start);
     // Also behind a record that can't be read.
-    newer[bounds(&bytes)[2] + 60] ^= 1;
+    let bounds = bounds(&bytes);
+    newer[bounds[2] + 60..bounds[3]].fill(0);
     refuse(&newer, last.start);
     let mut newer = bytes.clone();
     newer[8] = segment::VERSION as u8 + 1;
@@ -455,85 +563,4 @@ fn segments_that_are_missing_damaged_or_foreign_are_found() {
     restore();
 
     assert_eq!(open_and_check(dir.path()).unwrap(), 60);
-}
-
-/// I9: after the first failure nothing is written, whatever the disk would say to another try.
-#[test]
-fn after_a_failed_write_or_sync_the_log_takes_nothing_more() {
-    // Writing to the one fails, syncing the other does.
-    for (device, action) in [("/dev/full", "writing"), ("/dev/null", "syncing")] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = open(dir.path()).unwrap().log;
-        append_synced(&mut log, 2);
-        append(&mut log, 1);
-        let file = log.replace_file(std::fs::OpenOptions::new().write(true).open(device).unwrap());
-        match log.sync() {
-            Err(LogError::Io { action: failed, .. }) => assert_eq!(failed, action),
-            other => panic!("{other:?}"),
-        }
-        log.replace_file(file);
-        assert!(matches!(log.sync(), Err(LogError::Poisoned)));
-        assert!(matches!(log.write(), Err(LogError::Poisoned)));
-        assert!(matches!(log.append(4, OPERATION, b""), Err(LogError::Poisoned)));
-        drop(log);
-        assert_eq!(open_and_check(dir.path()).unwrap(), 2);
-    }
-}
-
-#[test]
-fn the_log_is_poisoned_if_no_new_segment_can_be_had() {
-    let dir = tempfile::tempdir().unwrap();
-    let log_dir = dir.path().join("log");
-    let mut log = open(&log_dir).unwrap().log;
-    append_synced(&mut log, 2);
-    std::fs::rename(&log_dir, dir.path().join("elsewhere")).unwrap();
-    let large = vec![0; SEGMENT as usize / 2];
-    log.append(3, OPERATION, &large).unwrap();
-    assert!(matches!(log.append(4, OPERATION, &large), Err(LogError::Io { .. })));
-    assert!(matches!(log.append(4, OPERATION, &large), Err(LogError::Poisoned)));
-    assert!(matches!(log.sync(), Err(LogError::Poisoned)));
-}
-
-mod document {
-    use crate::link::{Action, Command, Destination, LinkKey, Payload, Precondition, Status, Target, encode_payload};
-    use crate::log::record::{ChainHash, LogId, OperationId, Record};
-    use crate::log::segment::SegmentHeader;
-    use std::fmt::Write;
-
-    /// The log that `docs/format.md` takes apart.
-    fn example() -> Vec<u8> {
-        let log_id = LogId(*b"\xca\x70\x6d\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x01");
-        let chain = ChainHash::genesis(log_id);
-        let target = Target::parse("https://www.example.com/new").unwrap();
-        let command = Command {
-            key: LinkKey::parse("/old").unwrap(),
-            action: Action::Put(Destination::new(Status::MovedPermanently, Some(target)).unwrap()),
-            precondition: Precondition::Absent,
-        };
-        let payload = encode_payload(&Payload::Batch(vec![command]));
-        let mut bytes = SegmentHeader { log_id, epoch: 1, first_sequence: 1, chain }.encode().to_vec();
-        let record = Record {
-            log_id,
-            epoch: 1,
-            sequence: 1,
-            durable: 0,
-            time_ms: 1_767_225_600_000,
-            operation: OperationId(*b"\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x02"),
-            chain,
-            payload: &payload,
-        };
-        record.encode_into(&mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn the_document_shows_the_log_as_it_is() {
-        let mut dump = String::new();
-        for (line, bytes) in example().chunks(16).enumerate() {
-            write!(dump, "{:08x} ", line * 16).unwrap();
-            bytes.iter().for_each(|byte| write!(dump, " {byte:02x}").unwrap());
-            dump.push('\n');
-        }
-        assert!(include_str!("../../docs/format.md").contains(&dump), "docs/format.md should show\n{dump}");
-    }
 }
