@@ -24,7 +24,7 @@
 //! The numbers stand in the code where each is kept.
 //!
 //! - **I1** The log is the truth; the store is a view. A change is acknowledged only after its record is durable
-//!   in the log and applied. The store can be deleted at any time and is rebuilt from the log.
+//!   in the log and applied. The store can be deleted at any time and is rebuilt from snapshots and log.
 //! - **I2** One writer. All changes pass through one thread, in one total order. Workers never write.
 //! - **I3** Apply is a pure function of (state, record): no clock, no random numbers, no I/O decisions.
 //! - **I4** A hit touches no shared cache line for writing: no lock, no allocation, no reference count.

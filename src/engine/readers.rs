@@ -61,8 +61,8 @@ fn run(engine: &Engine, reads: &Receiver<Read>) {
         let result = catch_unwind(AssertUnwindSafe(|| read_and_fill(engine, &miss))).unwrap_or_else(|_| {
             let key = String::from_utf8_lossy(&miss.key);
             let reason = format!(
-                "reading `{key}` led to a panic, so its contents are most likely damaged. Stop carom, move the \
-                 directory `store` away and start again: it is rebuilt from the log"
+                "reading `{key}` led to a panic, so its contents are most likely damaged. Stop carom and run \
+                 `carom rebuild`: the store is built again from snapshots and log"
             );
             Err(StoreError::Backend(reason))
         });

@@ -49,7 +49,7 @@ const WRITES_PER_APPLY: usize = 1_000;
 const NEWEST: SeqNo = SeqNo::MAX;
 
 /// What to do about damage that was found on the way.
-const WAY_OUT: &str = "Stop carom, delete the directory `store` and start again: it is rebuilt from the log.";
+const WAY_OUT: &str = "Stop carom and run `carom rebuild`: the store is built again from snapshots and log.";
 
 impl FjallStore {
     /// Opens the store in `dir`, or begins one there.

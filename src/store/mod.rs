@@ -45,7 +45,7 @@ pub enum StoreError {
     /// A value is not as it was written (I8).
     #[error(
         "the store's entry of `{key}` is damaged: {error}. \
-         Stop carom, delete the directory `store` and start again: it is rebuilt from the log."
+         Stop carom and run `carom rebuild`: the store is built again from snapshots and log."
     )]
     Damaged {
         /// Of which key.
