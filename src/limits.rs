@@ -17,9 +17,12 @@ pub const HOST_BYTES: usize = 255;
 /// matches no link.
 pub const LINK_KEY_BYTES: usize = 2_048;
 
-/// Longest redirect target in its WHATWG serialisation, in bytes. With the fields beside it a stored link
-/// stays below the 4 KiB that the store holds inline.
+/// Longest redirect target in its WHATWG serialisation, in bytes. A link with nothing beside it stays below the 4 KiB
+/// that sled holds inline; one with a long note and a second target does not, and costs it a file access more.
 pub const TARGET_BYTES: usize = 3_072;
+
+/// Longest terms of a link, in bytes: what a cached link keeps beside its target, and counts in 16 bits.
+pub const LINK_TERMS_BYTES: usize = 8_191;
 
 /// Most commands in one record of the log.
 pub const BATCH_COMMANDS: usize = 1_000;
@@ -105,7 +108,10 @@ pub const OPERATION_MEMORY_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const OPERATION_MEMORY_SLACK_MS: u64 = 60 * 60 * 1_000;
 
 /// Most operations that are forgotten when one is remembered: few enough for one batch of writes, more than come in.
-pub const OPERATIONS_FORGOTTEN: usize = 32;
+pub const OPERATIONS_FORGOTTEN: usize = 16;
+
+/// Fewest writes that every store takes in one batch. A record's first command, and what is remembered with it, must fit.
+pub const STORE_BATCH_WRITES_MIN: usize = 72;
 
 /// Free space on the disk below which no change is accepted, in bytes, unless told otherwise: log and store must never
 /// meet a disk that is full to the last byte.
@@ -124,3 +130,56 @@ pub const SNAPSHOT_OVERLAY_BYTES: usize = 256 * 1024 * 1024;
 
 /// Entries of the store that a snapshot reads between two looks at what has changed.
 pub const SNAPSHOT_STEP_ENTRIES: usize = 1_024;
+
+/// Longest tag, in bytes.
+pub const TAG_BYTES: usize = 64;
+
+/// Most tags of a link. Each is an entry of the store of its own.
+pub const TAGS: usize = 16;
+
+/// Longest title of a link or name of a token, in bytes.
+pub const TITLE_BYTES: usize = 256;
+
+/// Longest note of a link, in bytes.
+pub const NOTE_BYTES: usize = 2_048;
+
+/// Longest value of `X-Robots-Tag`, in bytes.
+pub const ROBOTS_TAG_BYTES: usize = 256;
+
+/// Most patterns of hosts that targets may have, or may not.
+pub const TARGET_PATTERNS: usize = 256;
+
+/// Most hosts that have settings; all of them are kept in memory.
+pub const HOSTS: usize = 100_000;
+
+/// Most tokens; all of them are kept in memory.
+pub const TOKENS: usize = 10_000;
+
+/// Most hosts that a token may be restricted to.
+pub const TOKEN_HOSTS: usize = 100;
+
+/// Longest name of who makes a change, in bytes.
+pub const ACTOR_BYTES: usize = 64;
+
+/// Fewest characters of a generated code.
+pub const CODE_CHARACTERS_MIN: u8 = 4;
+
+/// About as many bytes of payloads stand in one answer to who asks what was changed; one record does in any case.
+pub const CHANGES_BYTES: usize = 1024 * 1024;
+
+/// Most characters of a generated code.
+pub const CODE_CHARACTERS_MAX: u8 = 32;
+
+/// How many random guesses it takes on average, at least, to find a generated code: no more are generated when there
+/// would be more than one in so many.
+pub const CODE_GUESS_ODDS: u64 = 10_000;
+
+/// Most links through which a target is followed to see whether it leads back.
+pub const CHAIN_LINKS: usize = 8;
+
+/// Most links whose clicks are counted because they have a limit of clicks. A click on one more is answered as if its
+/// limit were reached, until links are deleted.
+pub const USES_LINKS: usize = 4 * 1024 * 1024;
+
+/// How often these counts are made durable, in milliseconds: about as much of them a crash loses.
+pub const USES_SAVE_MS: u64 = 1_000;

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::key::LinkKey;
+use super::options::LinkOptions;
 use super::shown::shown;
 use super::target::Target;
+use crate::limits::BATCH_COMMANDS;
 
 /// The statuses a link can answer with (RFC 9110 §15.4, §15.5.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +137,23 @@ impl fmt::Display for Destination {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+impl LinkId {
+    /// How many bits the place within a record takes.
+    const PLACE_BITS: u32 = 10;
+
+    /// Of the link that the command at this place of a record creates: no other command has this place.
+    pub(crate) fn of(sequence: u64, index: usize) -> Self {
+        assert!(index < BATCH_COMMANDS, "command {index} of a record");
+        const { assert!(BATCH_COMMANDS <= 1 << Self::PLACE_BITS) };
+        LinkId(sequence << Self::PLACE_BITS | index as u64)
+    }
+
+    /// The last that commands up to this record can have made.
+    pub(crate) fn last_of(sequence: u64) -> u64 {
+        sequence << Self::PLACE_BITS | ((1 << Self::PLACE_BITS) - 1)
+    }
+}
+
 /// A link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -144,6 +163,10 @@ pub struct Link {
     pub key: LinkKey,
     /// What it answers.
     pub destination: Destination,
+    /// What else it says.
+    pub options: LinkOptions,
+    /// Whether its path is a generated code.
+    pub is_generated: bool,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at_ms: u64,
     /// When it was last changed, in milliseconds since the Unix epoch.

@@ -35,6 +35,26 @@ impl Host {
         Host(Self::ANY.into())
     }
 
+    /// Reads a host name, or `*` for any. IDNs become A-labels.
+    ///
+    /// # Errors
+    /// If it is no host name, or holds more than that.
+    pub fn parse(text: &str) -> Result<Self, HostError> {
+        if text == Self::ANY {
+            return Ok(Self::any());
+        }
+        if text.is_empty() {
+            return Err(HostError::Empty);
+        }
+        let invalid = || HostError::Invalid(text.to_owned());
+        if text.contains(|character: char| character.is_control() || character == '%') {
+            // The parser would drop it without a word, or decode it.
+            return Err(invalid());
+        }
+        let host = url::Host::parse(text).map_err(|_| invalid())?;
+        Self::from_serialised(&host.to_string())
+    }
+
     /// Takes a host that the WHATWG parser has serialised.
     pub(super) fn from_serialised(host: &str) -> Result<Self, HostError> {
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -90,6 +110,22 @@ impl fmt::Debug for Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_a_name_and_nothing_more() {
+        for (text, host) in [
+            ("*", "*"),
+            ("WWW.Example.com.", "www.example.com"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+        ] {
+            assert_eq!(Host::parse(text).unwrap().as_str(), host);
+        }
+        for text in ["", "a b", "a:80", "a/", "http://a.example", "a?b", "a#b", "u@a", "a\t", "a%2eb", "*.a", "http"] {
+            assert!(Host::parse(text).is_err(), "{text}");
+        }
+    }
 
     fn host(text: &str) -> Result<Host, HostError> {
         let parsed = url::Host::parse(text).map_err(|_| HostError::Invalid(text.to_owned()))?;

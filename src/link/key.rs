@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::host::{Host, HostError};
+use super::host_settings::Folding;
 use super::normalize;
 use super::shown::shown;
 use super::source::SourceUrl;
@@ -96,8 +97,16 @@ impl LinkKey {
         LinkKey(String::from_utf8(text).expect("a canonical key is ASCII").into())
     }
 
+    /// What the canonical paths and queries begin with that begin with this text, as people write it. A `/` in front of
+    /// it may be left out.
+    pub fn path_prefix(text: &str) -> String {
+        let mut prefix = Vec::with_capacity(text.len() + 1);
+        normalize::prefix_into(text.as_bytes(), &mut prefix);
+        String::from_utf8(prefix).expect("a canonical path is ASCII")
+    }
+
     /// Takes a text that is in canonical form already, as one that was stored must be.
-    pub(super) fn from_canonical(text: &str) -> Option<Self> {
+    pub(crate) fn from_canonical(text: &str) -> Option<Self> {
         let slash = text.find('/')?;
         let plausible = slash > 0 && text.len() <= LINK_KEY_BYTES && text.is_ascii();
         plausible.then(|| LinkKey(text.into()))
@@ -111,6 +120,32 @@ impl LinkKey {
     /// The canonical text of the same key without its query.
     pub fn path_key(&self) -> &str {
         self.0.split_once('?').map_or(&self.0, |(path, _)| path)
+    }
+
+    /// The host; `*` is any.
+    pub fn host(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(host, _)| host)
+    }
+
+    /// The path and, if there is one, the query.
+    pub fn path_and_query(&self) -> &str {
+        &self.0[self.host().len()..]
+    }
+
+    /// The key of the same path and query on any host.
+    pub fn on_any_host(&self) -> Self {
+        LinkKey(format!("{}{}", Host::ANY, self.path_and_query()).into())
+    }
+
+    /// The key of the path as a host keeps it that ignores these differences. None if it is this one.
+    pub fn folded(&self, folding: Folding) -> Option<Self> {
+        let path = self.path_key();
+        let mut folded = path.as_bytes().to_vec();
+        normalize::fold_path(&mut folded, self.host().len(), folding);
+        (folded != path.as_bytes()).then(|| {
+            folded.extend_from_slice(&self.0.as_bytes()[path.len()..]);
+            LinkKey(String::from_utf8(folded).expect("a canonical key is ASCII").into())
+        })
     }
 
     /// Whether the key has a query.
@@ -210,6 +245,22 @@ mod tests {
         }
         let long = format!("/{}", "a".repeat(LINK_KEY_BYTES));
         assert!(matches!(LinkKey::parse(&long), Err(KeyError::TooLong(_, bytes)) if bytes == LINK_KEY_BYTES + 2));
+    }
+
+    #[test]
+    fn prefixes_take_the_form_of_what_they_begin() {
+        for (text, prefix) in [
+            ("", "/"),
+            ("blog", "/blog"),
+            ("/bl%6fg/%c3", "/blog/%C3"),
+            ("/\u{e9}", "/%C3%A9"),
+            ("/a/.", "/a/."),
+            ("/a?b='", "/a?b=%27"),
+            ("?", "/?"),
+            ("%", "/%25"),
+        ] {
+            assert_eq!(LinkKey::path_prefix(text), prefix, "{text}");
+        }
     }
 
     /// The key under which a server finds what a browser sends for `url`.

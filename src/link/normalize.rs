@@ -3,6 +3,8 @@
 //! In canonical form only what RFC 3986 allows stands raw, everything else is percent-encoded with upper-case
 //! hex digits, and no unreserved character is percent-encoded. So two spellings of one URL are one byte string.
 
+use super::host_settings::Folding;
+
 /// What a byte is to a canonical path or query.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -77,6 +79,18 @@ pub(super) fn path_into(raw: &[u8], out: &mut Vec<u8>) {
     remove_dot_segments(out, start);
 }
 
+/// Appends the canonical form of what a path begins with and, behind a `?`, a query. Dot segments stay: what is cut off
+/// in `/a/.` may be a whole `.b`.
+pub(super) fn prefix_into(raw: &[u8], out: &mut Vec<u8>) {
+    let end = raw.iter().position(|&byte| byte == b'?').unwrap_or(raw.len());
+    let (path, query) = raw.split_at(end);
+    if !matches!(path.first(), Some(b'/' | b'\\')) {
+        out.push(b'/');
+    }
+    encode_into(path, &PATH, out);
+    encode_into(query, &QUERY, out);
+}
+
 /// Appends the canonical form of `raw`, a query without its `?`.
 pub(super) fn query_into(raw: &[u8], out: &mut Vec<u8>) {
     if raw.iter().all(|&byte| QUERY[usize::from(byte)] == Class::Plain) {
@@ -141,6 +155,28 @@ fn remove_dot_segments(buf: &mut Vec<u8>, start: usize) {
         read = next;
     }
     buf.truncate(write);
+}
+
+/// Takes away what a host ignores from the canonical path that begins at `start` and ends the buffer. ASCII letters
+/// only: what is percent-encoded stays as it is.
+pub(super) fn fold_path(buf: &mut Vec<u8>, start: usize, folding: Folding) {
+    if folding.trailing_slash {
+        while buf.len() > start + 1 && buf.ends_with(b"/") {
+            buf.pop();
+        }
+    }
+    if folding.case {
+        let mut at = start;
+        while at < buf.len() {
+            if buf[at] == b'%' {
+                // Its hexadecimal digits are upper case in canonical form.
+                at += 3;
+            } else {
+                buf[at].make_ascii_lowercase();
+                at += 1;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use prost::{Message, Oneof};
 
 use super::codec::DecodeError;
-use super::command::{Outcome, Refusal};
+use super::command::{Outcome, Refusal, Subject};
 use super::destination::LinkId;
+use super::host::Host;
 use super::key::LinkKey;
+use super::token::TokenId;
 
 /// An operation that was made, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +52,26 @@ enum OutcomeKind {
 
 #[derive(Message)]
 struct RefusalMessage {
+    /// The link, where it is one.
     #[prost(string, tag = "1")]
     key: String,
     #[prost(uint64, optional, tag = "2")]
     found: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     expected: Option<u64>,
+    #[prost(string, tag = "4")]
+    host: String,
+    #[prost(bytes = "vec", tag = "5")]
+    token: Vec<u8>,
+    /// What does not go together.
+    #[prost(string, tag = "6")]
+    reason: String,
+    /// The link that the target leads to.
+    #[prost(string, tag = "7")]
+    chain: String,
+    /// The link through which the target leads back.
+    #[prost(string, tag = "8")]
+    leads_back: String,
 }
 
 impl From<&Outcome> for OutcomeMessage {
@@ -86,24 +102,79 @@ impl TryFrom<OutcomeMessage> for Outcome {
 
 impl From<&Refusal> for RefusalMessage {
     fn from(refusal: &Refusal) -> Self {
-        let (key, found, expected) = match refusal {
-            Refusal::Exists { key, version } => (key, Some(*version), None),
-            Refusal::VersionMismatch { key, expected, found } => (key, Some(*found), Some(*expected)),
-            Refusal::NotFound(key) => (key, None, None),
-        };
-        RefusalMessage { key: key.as_str().to_owned(), found, expected }
+        let mut message = RefusalMessage::default();
+        match refusal {
+            Refusal::Exists { subject, version } => {
+                message.set_subject(subject);
+                message.found = Some(*version);
+            }
+            Refusal::VersionMismatch { subject, expected, found } => {
+                message.set_subject(subject);
+                message.found = Some(*found);
+                message.expected = Some(*expected);
+            }
+            Refusal::NotFound(subject) => message.set_subject(subject),
+            Refusal::Invalid { key, reason } => {
+                message.key = key.as_str().to_owned();
+                message.reason = reason.clone();
+            }
+            Refusal::Chain { key, through } => {
+                message.key = key.as_str().to_owned();
+                message.chain = through.as_str().to_owned();
+            }
+            Refusal::Loop { key, through } => {
+                message.key = key.as_str().to_owned();
+                message.leads_back = through.as_str().to_owned();
+            }
+        }
+        message
     }
+}
+
+impl RefusalMessage {
+    fn set_subject(&mut self, subject: &Subject) {
+        match subject {
+            Subject::Link(key) => self.key = key.as_str().to_owned(),
+            Subject::Host(host) => self.host = host.as_str().to_owned(),
+            Subject::Token(id) => self.token = id.0.to_vec(),
+        }
+    }
+
+    fn subject(&self) -> Result<Subject, DecodeError> {
+        if !self.host.is_empty() {
+            let host = Host::parse(&self.host);
+            return host.map(Subject::Host).map_err(|_| DecodeError::Invalid("host", self.host.clone()));
+        }
+        match <[u8; 8]>::try_from(self.token.as_slice()) {
+            Ok(id) => Ok(Subject::Token(TokenId(id))),
+            Err(_) => read_key("key", &self.key).map(Subject::Link),
+        }
+    }
+}
+
+fn read_key(field: &'static str, text: &str) -> Result<LinkKey, DecodeError> {
+    LinkKey::from_canonical(text).ok_or_else(|| DecodeError::Invalid(field, text.to_owned()))
 }
 
 impl TryFrom<RefusalMessage> for Refusal {
     type Error = DecodeError;
 
     fn try_from(message: RefusalMessage) -> Result<Self, DecodeError> {
-        let key = LinkKey::from_canonical(&message.key).ok_or(DecodeError::Invalid("key", message.key))?;
+        let key = || read_key("key", &message.key);
+        if !message.reason.is_empty() {
+            return Ok(Refusal::Invalid { key: key()?, reason: message.reason.clone() });
+        }
+        if !message.chain.is_empty() {
+            return Ok(Refusal::Chain { key: key()?, through: read_key("chain", &message.chain)? });
+        }
+        if !message.leads_back.is_empty() {
+            return Ok(Refusal::Loop { key: key()?, through: read_key("leads_back", &message.leads_back)? });
+        }
+        let subject = message.subject()?;
         match (message.found, message.expected) {
-            (Some(version), None) => Ok(Refusal::Exists { key, version }),
-            (Some(found), Some(expected)) => Ok(Refusal::VersionMismatch { key, expected, found }),
-            (None, None) => Ok(Refusal::NotFound(key)),
+            (Some(version), None) => Ok(Refusal::Exists { subject, version }),
+            (Some(found), Some(expected)) => Ok(Refusal::VersionMismatch { subject, expected, found }),
+            (None, None) => Ok(Refusal::NotFound(subject)),
             (None, Some(_)) => Err(DecodeError::Missing("found")),
         }
     }
@@ -158,12 +229,20 @@ mod tests {
     }
 
     fn refusal() -> impl Strategy<Value = Refusal> {
-        ("/[a-z]{1,5}", 0..3, any::<[u64; 2]>()).prop_map(|(key, kind, [found, expected])| {
-            let key = LinkKey::parse(&key).unwrap();
+        let key = || "/[a-z]{1,5}".prop_map(|text| LinkKey::parse(&text).unwrap());
+        let subject = prop_oneof![
+            key().prop_map(Subject::Link),
+            "[a-z]{1,5}\\.example".prop_map(|text| Subject::Host(Host::parse(&text).unwrap())),
+            any::<[u8; 8]>().prop_map(|id| Subject::Token(TokenId(id))),
+        ];
+        (subject, key(), key(), any::<[u64; 2]>(), 0..6).prop_map(|(subject, key, through, [found, expected], kind)| {
             match kind {
-                0 => Refusal::Exists { key, version: found },
-                1 => Refusal::VersionMismatch { key, expected, found },
-                _ => Refusal::NotFound(key),
+                0 => Refusal::Exists { subject, version: found },
+                1 => Refusal::VersionMismatch { subject, expected, found },
+                2 => Refusal::NotFound(subject),
+                3 => Refusal::Invalid { key, reason: "no".to_owned() },
+                4 => Refusal::Chain { key, through },
+                _ => Refusal::Loop { key, through },
             }
         })
     }

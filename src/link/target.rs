@@ -4,6 +4,7 @@ use std::fmt;
 
 use url::Url;
 
+use super::key::LinkKey;
 use super::shown::shown;
 use crate::limits::TARGET_BYTES;
 
@@ -24,6 +25,15 @@ pub enum TargetError {
     /// A control character.
     #[error("the target `{}` holds a control character", shown(.0))]
     Control(String),
+    /// A line end or a NUL, percent-encoded. No page needs one, and what stands behind the target may decode it into a
+    /// field of its own.
+    #[error("the target `{}` holds the percent-encoded control character `{}`; leave it out", shown(.text), .encoded)]
+    EncodedControl {
+        /// The text.
+        text: String,
+        /// How it stands there.
+        encoded: String,
+    },
     /// Not an absolute URL.
     #[error(
         "the target `{}` is not an absolute URL ({reason}); write it as in `https://www.example.com/new`",
@@ -52,6 +62,15 @@ impl Target {
     /// # Errors
     /// If the text is not an absolute http(s) URL, or holds control characters or a user name.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let target = Self::parse_with_userinfo(text)?;
+        if target.has_userinfo() { Err(TargetError::Userinfo(text.to_owned())) } else { Ok(target) }
+    }
+
+    /// Reads a target that may hold a user name and a password.
+    ///
+    /// # Errors
+    /// If the text is not an absolute http(s) URL, or holds control characters.
+    pub fn parse_with_userinfo(text: &str) -> Result<Self, TargetError> {
         if text.is_empty() {
             return Err(TargetError::Empty);
         }
@@ -59,12 +78,12 @@ impl Target {
             // The URL parser would drop tabs and newlines without a word.
             return Err(TargetError::Control(text.to_owned()));
         }
+        if let Some(encoded) = encoded_control(text) {
+            return Err(TargetError::EncodedControl { text: text.to_owned(), encoded });
+        }
         let url = Url::parse(text).map_err(|reason| TargetError::NotUrl { text: text.to_owned(), reason })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(TargetError::Scheme(text.to_owned()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(TargetError::Userinfo(text.to_owned()));
         }
         let text = String::from(url);
         if text.len() > TARGET_BYTES {
@@ -84,6 +103,42 @@ impl Target {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it holds a user name or password.
+    pub fn has_userinfo(&self) -> bool {
+        let url = self.to_url();
+        !url.username().is_empty() || url.password().is_some()
+    }
+
+    /// Its host, as it is sent.
+    pub fn host(&self) -> String {
+        self.to_url().host_str().unwrap_or_default().to_owned()
+    }
+
+    /// The keys of links on its own host that would answer it, the one with its query first. None if it is too long
+    /// for a key.
+    pub fn link_keys(&self) -> Vec<LinkKey> {
+        let mut url = self.to_url();
+        url.set_fragment(None);
+        // A key has none, and it makes no difference to who answers.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+        let with_query = LinkKey::parse(url.as_str());
+        url.set_query(None);
+        let mut keys: Vec<LinkKey> = with_query.into_iter().chain(LinkKey::parse(url.as_str())).collect();
+        keys.dedup();
+        keys
+    }
+
+    fn to_url(&self) -> Url {
+        Url::parse(&self.0).expect("a serialised URL parses")
+    }
+}
+
+/// The first of `%00`, `%0A` and `%0D` in a text.
+fn encoded_control(text: &str) -> Option<String> {
+    let triplet =
+        text.as_bytes().windows(3).find(|bytes| matches!(bytes, [b'%', b'0', b'0' | b'a' | b'A' | b'd' | b'D']));
+    triplet.map(|bytes| bytes.iter().copied().map(char::from).collect())
 }
 
 impl fmt::Display for Target {
@@ -125,6 +180,8 @@ mod tests {
             ("JaVa\tscript:alert(1)", "control"),
             ("data:text/html,x", "neither http nor https"),
             ("https://a.example/\r\nSet-Cookie: x", "control"),
+            ("https://a.example/%0d%0aSet-Cookie:%20x", "encoded control character `%0d`"),
+            ("https://a.example/?q=%0A", "encoded control character `%0A`"),
             ("https://user:pw@a.example/", "user name"),
             ("https://exa mple.com/", "absolute"),
             ("https://", "absolute"),
@@ -134,6 +191,23 @@ mod tests {
         }
         let long = format!("https://a.example/{}", "a".repeat(TARGET_BYTES));
         assert!(matches!(Target::parse(&long), Err(TargetError::TooLong(_))));
+    }
+
+    #[test]
+    fn userinfo_is_taken_only_where_it_is_allowed() {
+        let target = Target::parse_with_userinfo("https://user:pw@a.example/x").unwrap();
+        assert_eq!(target.as_str(), "https://user:pw@a.example/x");
+        assert!(target.has_userinfo() && !Target::parse("https://a.example/@x").unwrap().has_userinfo());
+    }
+
+    #[test]
+    fn the_keys_of_a_target_are_those_that_a_request_for_it_asks_for() {
+        let keys = |text| {
+            let target = Target::parse_with_userinfo(text).unwrap();
+            target.link_keys().iter().map(|key| key.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("https://u:p@A.example:8443/x?y=1#z"), ["a.example/x?y=1", "a.example/x"]);
+        assert_eq!(keys("http://a.example"), ["a.example/"]);
     }
 
     proptest! {

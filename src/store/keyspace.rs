@@ -15,6 +15,19 @@ pub const OPERATION: u8 = b'O';
 /// Followed by a time, big-endian, and the 16 bytes of an operation id: operations in the order of their times.
 pub const OPERATION_TIME: u8 = b'T';
 
+/// Followed by a tag, a zero byte and a canonical key: that the link has the tag.
+pub const TAG: u8 = b'G';
+
+/// Followed by the name of a host: its settings.
+pub const HOST: u8 = b'H';
+
+/// Followed by the 8 bytes of its id: a token.
+pub const TOKEN: u8 = b'K';
+
+/// Followed by the name of a host and a byte: how many links there are of which the path is a generated code of so
+/// many characters.
+pub const CODES: u8 = b'N';
+
 /// Where the position lies.
 pub(super) const POSITION: &[u8] = &[0];
 
@@ -37,6 +50,32 @@ pub fn operation_key(id: [u8; 16]) -> Vec<u8> {
 /// The typed key that stands for an operation in the order of times.
 pub fn operation_time_key(time_ms: u64, id: [u8; 16]) -> Vec<u8> {
     [&[OPERATION_TIME][..], &time_ms.to_be_bytes(), &id].concat()
+}
+
+/// The typed key that says that the link of a canonical key has a tag.
+pub fn tag_key(tag: &str, key: &str) -> Vec<u8> {
+    [&[TAG][..], tag.as_bytes(), &[0], key.as_bytes()].concat()
+}
+
+/// Tag and canonical key of which a key of type [`TAG`], without that type, is made.
+pub fn split_tag(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let zero = key.iter().position(|&byte| byte == 0)?;
+    Some((&key[..zero], &key[zero + 1..]))
+}
+
+/// The typed key of the settings of a host.
+pub fn host_key(host: &str) -> Vec<u8> {
+    [&[HOST][..], host.as_bytes()].concat()
+}
+
+/// The typed key of a token.
+pub fn token_key(id: [u8; 8]) -> Vec<u8> {
+    [&[TOKEN][..], &id].concat()
+}
+
+/// The typed key of the count of a host's generated codes of a length.
+pub fn codes_key(host: &str, length: u8) -> Vec<u8> {
+    [&[CODES][..], host.as_bytes(), &[length]].concat()
 }
 
 /// Time and id of the operation for which a key of type [`OPERATION_TIME`] stands, without that type.
