@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use carom::http1::{Answer, Context, ErrorStatus, Method, Parse, RedirectStatus, Request, encode, imf_fixdate, parse};
+use carom::http1::{
+    Answer, Caching, Context, ErrorStatus, Location, Method, Parse, QueryMode, RedirectStatus, Request, encode,
+    imf_fixdate, parse,
+};
 use carom::limits::{HOST_BYTES, REQUEST_HEAD_BYTES, REQUEST_TARGET_BYTES};
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +32,7 @@ fuzz_target!(|stream: &[u8]| {
             }
             Parse::Reject(status) => {
                 assert!(status.code() >= 400);
-                encode(&mut out, &Answer::Error(status), &Context::closing(&date));
+                encode(&mut out, &Answer::error(status), &Context::closing(&date));
                 assert!(memmem(&out, b"\r\nConnection: close\r\n"));
                 break;
             }
@@ -61,7 +64,7 @@ fn assert_request(request: &Request<'_>, buf: &[u8], consumed: usize) {
     }
 }
 
-/// Answers as the server would, with the path as target: it has no control characters.
+/// Answers as the server would, with a location that the path and query have a part in.
 fn answer(out: &mut Vec<u8>, request: &Request<'_>, context: &Context<'_>) {
     let start = out.len();
     let redirects = [
@@ -73,17 +76,45 @@ fn answer(out: &mut Vec<u8>, request: &Request<'_>, context: &Context<'_>) {
     ];
     let status = redirects[request.path.len() % redirects.len()];
     let answer = match request.method {
-        Method::Get | Method::Head => Answer::Redirect { status, target: request.path },
-        Method::NotAllowed => Answer::Error(ErrorStatus::MethodNotAllowed),
-        Method::NotImplemented => Answer::Error(ErrorStatus::NotImplemented),
+        Method::Get | Method::Head => {
+            let location = location(request);
+            Answer::Redirect { status, location, caching: Caching::Default, fields: b"A: b\r\n" }
+        }
+        Method::NotAllowed => Answer::error(ErrorStatus::MethodNotAllowed),
+        Method::NotImplemented => Answer::error(ErrorStatus::NotImplemented),
     };
     encode(out, &answer, context);
 
+    if matches!(request.method, Method::Get | Method::Head) {
+        assert_located(&out[start..]);
+    }
     let line_ends = out[start..].windows(2).filter(|two| two == b"\r\n").count();
     let line_feeds = out[start..].iter().filter(|&&byte| byte == b'\n').count();
-    let content = usize::from(matches!(answer, Answer::Error(_)));
+    let content = usize::from(matches!(answer, Answer::Error { .. }));
     assert_eq!(line_feeds, line_ends + content);
     assert_eq!(!context.keep_alive, memmem(&out[start..], b"\r\nConnection: close\r\n"));
+}
+
+const TARGET: &[u8] = b"https://t.example/x?a=b&%63#part";
+
+/// A location of each kind, as the length of the path falls.
+fn location<'a>(request: &Request<'a>) -> Location<'a> {
+    let (path, query) = (request.path, request.query);
+    match path.len() % 3 {
+        0 => Location::WithQuery { target: TARGET, query, mode: QueryMode::Forward },
+        1 => Location::WithQuery { target: TARGET, query, mode: QueryMode::Merge },
+        _ => Location::WithPath { base: TARGET, path, query },
+    }
+}
+
+/// Whatever the request has, the answer leads to the host of the target, in printable ASCII.
+fn assert_located(answer: &[u8]) {
+    const START: &[u8] = b"\r\nLocation: https://t.example/x";
+    let at = answer.windows(START.len()).position(|window| window == START).expect("it leads to the target");
+    let rest = &answer[at + START.len()..];
+    let end = rest.iter().position(|&byte| byte == b'\r').expect("the field ends");
+    assert!(rest[..end].iter().all(u8::is_ascii_graphic));
+    assert!(matches!(rest[..end].first(), Some(b'?' | b'#' | b'/')));
 }
 
 fn memmem(bytes: &[u8], part: &[u8]) -> bool {

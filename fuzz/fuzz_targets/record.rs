@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use carom::link::{StoredEntry, decode_payload, encode_payload};
+use carom::link::{StoredEntry, decode_authored, encode_payload};
 use carom::log::Record;
 use carom::log::record::{HEADER_BYTES, MAGIC, VERSION};
 use libfuzzer_sys::fuzz_target;
@@ -42,8 +42,8 @@ fn record(bytes: &[u8]) {
 }
 
 fn payload(bytes: &[u8]) {
-    let Ok(payload) = decode_payload(bytes) else { return };
-    assert_eq!(decode_payload(&encode_payload(&payload)), Ok(payload));
+    let Ok(authored) = decode_authored(bytes) else { return };
+    assert_eq!(decode_authored(&encode_payload(&authored.payload, &authored.actor)), Ok(authored));
 }
 
 fn entry(bytes: &[u8]) {

@@ -3,13 +3,16 @@
 //! | bytes    | what                                                                                  |
 //! |----------|---------------------------------------------------------------------------------------|
 //! | 4        | the hash it is found by, little-endian                                                |
-//! | 1        | flags: present, has query links, dead; above them the code of the status, three bits  |
+//! | 1        | flags: present, has query links, dead; above them the code of the status, three bits; |
+//! |          | above that, has terms; the top bit is free                                            |
 //! | 1        | the number of the target's origin, see [`Origins`]; 0 if the target is whole          |
 //! | varint   | the length of the key                                                                 |
 //! | varint   | the length of the target without its origin                                           |
 //! |          | the key, then the target without its origin                                           |
 //! | varint   | the id                                                                                |
 //! | 0 or 2   | the status, little-endian, if it has no code of its own                               |
+//! | varint   | the length of the terms, if it has any                                                |
+//! |          | the terms                                                                             |
 //! | 0 to 3   | zeros up to a multiple of [`ALIGNMENT_BYTES`]                                         |
 //!
 //! Varints have seven bits a byte, the low ones first, and the top bit set on all bytes but the last.
@@ -24,11 +27,14 @@ pub(super) const ALIGNMENT_BYTES: usize = 4;
 const DEAD: u8 = 1 << 2;
 const LINK_FLAGS: u8 = DEAD - 1;
 const STATUS_SHIFT: u32 = 3;
+const STATUS_MASK: u8 = 0b111;
+const HAS_TERMS: u8 = 1 << 6;
 
 /// The statuses with a code, which is their place here. 0 is the status of an absent link.
 const STATUSES: [u16; 7] = [0, 301, 302, 303, 307, 308, 410];
 /// The code of all others.
 const STATUS_SPELLED_OUT: u8 = STATUSES.len() as u8;
+const _: () = assert!(STATUS_SPELLED_OUT <= STATUS_MASK);
 
 const FLAGS_AT: usize = 4;
 const ORIGIN_AT: usize = 5;
@@ -41,7 +47,7 @@ const JOINED_BYTES: usize = 512;
 #[derive(Clone, Copy)]
 pub(super) struct Record<'a>(pub(super) &'a [u8]);
 
-impl Record<'_> {
+impl<'a> Record<'a> {
     pub(super) fn hash(self) -> u32 {
         u32::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
@@ -66,6 +72,7 @@ impl Record<'_> {
         if self.status_code() == STATUS_SPELLED_OUT {
             at += 2;
         }
+        self.take_terms(&mut at);
         at.next_multiple_of(ALIGNMENT_BYTES)
     }
 
@@ -77,16 +84,26 @@ impl Record<'_> {
         let id = get_varint(self.0, &mut at);
         let status = match STATUSES.get(usize::from(self.status_code())) {
             Some(&status) => status,
-            None => u16::from_le_bytes([self.0[at], self.0[at + 1]]),
+            None => {
+                at += 2;
+                u16::from_le_bytes([self.0[at - 2], self.0[at - 1]])
+            }
         };
-        // It was a u16 when it was written.
-        let meta = Meta { id, status, key_bytes: key_bytes as u16, flags: self.0[FLAGS_AT] & LINK_FLAGS };
+        let terms = self.take_terms(&mut at);
+        // Both lengths were a u16 when they were written.
+        let meta = Meta {
+            id,
+            status,
+            key_bytes: key_bytes as u16,
+            terms_bytes: terms.len() as u16,
+            flags: self.0[FLAGS_AT] & LINK_FLAGS,
+        };
         let origin = origins.text(self.0[ORIGIN_AT]);
-        if origin.is_empty() {
+        if origin.is_empty() && terms.is_empty() {
             return CachedLink::from_parts(meta, &self.0[start..end]);
         }
         let (key, rest) = self.0[start..end].split_at(key_bytes);
-        let bytes = end - start + origin.len();
+        let bytes = end - start + origin.len() + terms.len();
         let (mut on_stack, mut on_heap) = ([0; JOINED_BYTES], Vec::new());
         let joined = match on_stack.get_mut(..bytes) {
             Some(joined) => joined,
@@ -95,16 +112,29 @@ impl Record<'_> {
                 &mut on_heap[..]
             }
         };
-        let (for_key, for_target) = joined.split_at_mut(key_bytes);
-        let (for_origin, for_rest) = for_target.split_at_mut(origin.len());
+        let (for_key, for_others) = joined.split_at_mut(key_bytes);
+        let (for_origin, for_others) = for_others.split_at_mut(origin.len());
+        let (for_rest, for_terms) = for_others.split_at_mut(rest.len());
         for_key.copy_from_slice(key);
         for_origin.copy_from_slice(origin);
         for_rest.copy_from_slice(rest);
+        for_terms.copy_from_slice(terms);
         CachedLink::from_parts(meta, joined)
     }
 
     fn status_code(self) -> u8 {
-        self.0[FLAGS_AT] >> STATUS_SHIFT
+        self.0[FLAGS_AT] >> STATUS_SHIFT & STATUS_MASK
+    }
+
+    /// The terms, whose length stands at `at` if there are any. Moves `at` behind them.
+    fn take_terms(self, at: &mut usize) -> &'a [u8] {
+        if self.0[FLAGS_AT] & HAS_TERMS == 0 {
+            return &[];
+        }
+        let bytes = get_varint(self.0, at) as usize;
+        let start = *at;
+        *at += bytes;
+        &self.0[start..*at]
     }
 
     /// The length of the key and of the target without its origin, and where the key begins.
@@ -118,14 +148,15 @@ impl Record<'_> {
 
 /// Makes `out` the record of `link`.
 pub(super) fn encode(hash: u32, link: &CachedLink, origins: &Origins, out: &mut Vec<u8>) {
-    let (meta, key_and_target) = link.parts();
+    let (meta, bytes) = link.parts();
     let key_bytes = usize::from(meta.key_bytes);
+    let (key_and_target, terms) = bytes.split_at(bytes.len() - usize::from(meta.terms_bytes));
     let (key, target) = key_and_target.split_at(key_bytes);
     let (origin, rest) = origins.split(target);
     let code = STATUSES.iter().position(|&s| s == meta.status).map_or(STATUS_SPELLED_OUT, |code| code as u8);
     out.clear();
     out.extend_from_slice(&hash.to_le_bytes());
-    out.push(meta.flags | code << STATUS_SHIFT);
+    out.push(meta.flags | code << STATUS_SHIFT | if terms.is_empty() { 0 } else { HAS_TERMS });
     out.push(origin);
     put_varint(key_bytes as u64, out);
     put_varint(rest.len() as u64, out);
@@ -135,16 +166,22 @@ pub(super) fn encode(hash: u32, link: &CachedLink, origins: &Origins, out: &mut 
     if code == STATUS_SPELLED_OUT {
         out.extend_from_slice(&meta.status.to_le_bytes());
     }
+    if !terms.is_empty() {
+        put_varint(terms.len() as u64, out);
+        out.extend_from_slice(terms);
+    }
     out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
 }
 
 /// How long the record of `link` is at most: as long as it is if its target is kept whole.
 pub(super) fn encoded_bytes(link: &CachedLink) -> usize {
-    let (meta, key_and_target) = link.parts();
-    let key_bytes = usize::from(meta.key_bytes);
-    let lengths = varint_bytes(key_bytes as u64) + varint_bytes((key_and_target.len() - key_bytes) as u64);
+    let (meta, bytes) = link.parts();
+    let (key_bytes, terms_bytes) = (usize::from(meta.key_bytes), usize::from(meta.terms_bytes));
+    let target_bytes = bytes.len() - key_bytes - terms_bytes;
     let status = if STATUSES.contains(&meta.status) { 0 } else { 2 };
-    let bytes = LENGTHS_AT + lengths + key_and_target.len() + varint_bytes(meta.id) + status;
+    let terms_length = if terms_bytes == 0 { 0 } else { varint_bytes(terms_bytes as u64) };
+    let lengths = varint_bytes(key_bytes as u64) + varint_bytes(target_bytes as u64) + terms_length;
+    let bytes = LENGTHS_AT + lengths + bytes.len() + varint_bytes(meta.id) + status;
     bytes.next_multiple_of(ALIGNMENT_BYTES)
 }
 
@@ -183,6 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::LINK_TERMS_BYTES;
 
     /// With and without a number for its origin.
     fn assert_kept(hash: u32, link: &CachedLink) {
@@ -226,6 +264,31 @@ mod tests {
         assert_kept(7, &CachedLink::absent(b"a.example/none", true));
         let longest = [vec![b'k'; 65_535], vec![b't'; 100_000]];
         assert_kept(u32::MAX, &CachedLink::present(&longest[0], u64::MAX, 301, &longest[1], true));
+        let longest_terms = vec![0xff; LINK_TERMS_BYTES];
+        assert_kept(
+            u32::MAX,
+            &CachedLink::with_terms(&longest[0], u64::MAX, u16::MAX, &longest[1], &longest_terms, true),
+        );
+    }
+
+    #[test]
+    fn terms_of_every_length_are_kept_with_every_status() {
+        let terms: Vec<u8> = (0..LINK_TERMS_BYTES).map(|at| at as u8).collect();
+        for bytes in (0..300).chain([LINK_TERMS_BYTES]) {
+            for status in STATUSES.into_iter().chain([200, 404, u16::MAX]) {
+                let target = if status == 410 { &b""[..] } else { b"https://t.example/x" };
+                assert_kept(3, &CachedLink::with_terms(b"a.example/", 9, status, target, &terms[..bytes], true));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_as_long_without_terms_as_it_was_before_there_were_any() {
+        let mut bytes = Vec::new();
+        encode(1, &CachedLink::present(b"a.example/abc", 9, 301, b"no origin", false), &Origins::new(), &mut bytes);
+        // Hash, flags, origin, two lengths, key, target, id, and one zero to fill up.
+        assert_eq!(bytes.len(), 4 + 1 + 1 + 2 + 13 + 9 + 1 + 1);
+        assert_eq!(bytes[FLAGS_AT] & HAS_TERMS, 0);
     }
 
     proptest! {
@@ -236,10 +299,18 @@ mod tests {
             bits in 0_u32..64,
             key in prop::collection::vec(any::<u8>(), 0..300),
             target in prop::collection::vec(any::<u8>(), 0..300),
+            terms in prop_oneof![
+                Just(Vec::new()),
+                prop::collection::vec(any::<u8>(), 0..300),
+                prop::collection::vec(any::<u8>(), 0..=LINK_TERMS_BYTES),
+            ],
+            status in prop_oneof![prop::sample::select(STATUSES.to_vec()), any::<u16>()],
         ) {
-            assert_kept(hash, &CachedLink::present(&key, id >> bits, 302, &target, id % 2 == 0));
-            let target = [b"https://a.example/".as_slice(), &target].concat();
-            assert_kept(hash, &CachedLink::present(&key, id >> bits, 302, &target, id % 2 == 0));
+            let with_origin = [b"https://a.example/".as_slice(), &target].concat();
+            for target in [&target, &with_origin] {
+                assert_kept(hash, &CachedLink::present(&key, id >> bits, status, target, id % 2 == 0));
+                assert_kept(hash, &CachedLink::with_terms(&key, id >> bits, status, target, &terms, id % 2 == 0));
+            }
         }
     }
 }

@@ -336,13 +336,18 @@ mod tests {
 
     /// All of it follows from the key, but for the version, which is its id, and the length of the target.
     fn link(key: u32, version: usize, target_bytes: usize) -> CachedLink {
-        CachedLink::present(
-            &key.to_le_bytes(),
-            version as u64,
-            301,
-            &vec![key as u8; target_bytes],
-            key.is_multiple_of(2),
-        )
+        let target = vec![key as u8; target_bytes];
+        CachedLink::present(&key.to_le_bytes(), version as u64, 301, &target, key.is_multiple_of(2))
+    }
+
+    /// As [`link`], but part of the bytes of the target of every third one are its terms.
+    fn link_maybe_with_terms(key: u32, version: usize, bytes: usize) -> CachedLink {
+        if !version.is_multiple_of(3) {
+            return link(key, version, bytes);
+        }
+        let bytes = vec![key as u8; bytes];
+        let (target, terms) = bytes.split_at(version % (bytes.len() + 1));
+        CachedLink::with_terms(&key.to_le_bytes(), version as u64, 302, target, terms, key.is_multiple_of(2))
     }
 
     fn assert_same(read: &CachedLink, put_in: &CachedLink) {
@@ -409,13 +414,13 @@ mod tests {
                         read.inspect(|read| assert_same(read, &map[&key]));
                     }
                     Step::Insert(target) => {
-                        let link = link(key, version, target);
+                        let link = link_maybe_with_terms(key, version, target);
                         shard.insert(hash, &link);
                         prop_assert_eq!(shard.find(hash, &bytes).is_some(), fits(&shard, &link));
                         map.insert(key, link);
                     }
                     Step::Replace(target) => {
-                        let link = link(key, version, target);
+                        let link = link_maybe_with_terms(key, version, target);
                         shard.replace(hash, &link);
                         prop_assert_eq!(shard.find(hash, &bytes).is_some(), cached && fits(&shard, &link));
                         if cached {

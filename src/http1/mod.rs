@@ -9,8 +9,11 @@
 //! line folded over two), this one is not: each leniency is a chance for two parsers in a row to disagree
 //! about where a request ends.
 
+mod caching;
 mod date;
 mod fields;
+mod location;
+mod parameters;
 mod request;
 mod response;
 mod status;
@@ -19,7 +22,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use caching::Caching;
 pub use date::imf_fixdate;
+pub use location::{Location, QueryMode};
 pub use request::{Method, Parse, Request, Version, parse};
 pub use response::{Answer, Context, encode};
 pub use status::{ErrorStatus, RedirectStatus, UnknownRedirectStatus};

@@ -1,5 +1,7 @@
 //! Answers: everything that can be known beforehand is a constant, so that an answer is few copies.
 
+use super::caching::Caching;
+use super::location::Location;
 use super::request::{Method, Request, Version};
 use super::status::{ErrorStatus, RedirectStatus};
 
@@ -10,12 +12,34 @@ pub enum Answer<'a> {
     Redirect {
         /// Its status.
         status: RedirectStatus,
-        /// The value of `Location` (RFC 9110 §10.2.2), sent as it is. Must have no control characters, as a line
-        /// end in it would begin a field of its own.
-        target: &'a [u8],
+        /// Where it leads.
+        location: Location<'a>,
+        /// How long it may be kept.
+        caching: Caching,
+        /// More fields, sent as they are: each `Name: value` and CRLF. Must have no other control characters.
+        fields: &'a [u8],
     },
     /// A client or server error, with a line of text.
-    Error(ErrorStatus),
+    Error {
+        /// Its status.
+        status: ErrorStatus,
+        /// How long it may be kept. Of use for 404 and 410; the others speak of the moment.
+        caching: Caching,
+        /// More fields, as those of a redirection.
+        fields: &'a [u8],
+    },
+}
+
+impl<'a> Answer<'a> {
+    /// The redirection to `target`, with nothing special about it.
+    pub const fn redirect(status: RedirectStatus, target: &'a [u8]) -> Self {
+        Self::Redirect { status, location: Location::Target(target), caching: Caching::Default, fields: b"" }
+    }
+
+    /// The error `status`, with nothing special about it.
+    pub const fn error(status: ErrorStatus) -> Self {
+        Self::Error { status, caching: Caching::Default, fields: b"" }
+    }
 }
 
 /// What the answer is to, and when it is given.
@@ -30,8 +54,8 @@ pub struct Context<'a> {
     pub version: Version,
     /// The time as an IMF-fixdate, for `Date` (RFC 9110 §6.6.1); see [`imf_fixdate`](super::imf_fixdate).
     pub date: &'a [u8; 29],
-    /// Any number, another one for every answer: spreads the `max-age` of permanent answers, so that caches don't
-    /// come back for all of them at once.
+    /// Any number, another one for every answer: spreads the `max-age` of answers that are kept long, so that caches
+    /// don't come back for all of them at once.
     pub jitter: u32,
 }
 
@@ -138,33 +162,107 @@ const fn error_head_and_content(status: ErrorStatus) -> (&'static str, &'static 
     }
 }
 
+/// How the answers with a status are kept by default, which is what stands in their head.
+#[derive(Clone, Copy)]
+enum Kept {
+    Permanent,
+    Temporary,
+    Not,
+}
+
+impl Kept {
+    const fn redirect(status: RedirectStatus) -> Self {
+        if status.is_permanent() { Self::Permanent } else { Self::Temporary }
+    }
+
+    const fn error(status: ErrorStatus) -> Self {
+        if matches!(status, ErrorStatus::Gone) { Self::Permanent } else { Self::Not }
+    }
+
+    /// The fields of the head that say so, and the date.
+    const fn fields(self) -> &'static str {
+        match self {
+            Self::Permanent => permanent!(),
+            Self::Temporary => temporary!(),
+            Self::Not => not_cached!(),
+        }
+    }
+}
+
 /// Appends `answer` to `out`. Allocates only if `out` has too little room.
 ///
-/// Nothing of the request comes back in an answer, and nothing in it tells what this server is.
+/// Nothing of the request comes back in an answer but what a [`Location`] takes from it, and nothing in it tells what
+/// this server is.
 pub fn encode(out: &mut Vec<u8>, answer: &Answer<'_>, context: &Context<'_>) {
     match *answer {
-        Answer::Redirect { status, target } => {
-            debug_assert!(!target.iter().any(u8::is_ascii_control), "Location with a control character");
-            let head = redirect_head(status).as_bytes();
+        Answer::Redirect { status, location, caching, fields } => {
+            let head = redirect_head(status);
             let end = end_of_head(context.keep_alive, context.version);
-            out.reserve(head.len() + target.len() + end.len());
-            out.extend_from_slice(head);
-            let date_end = out.len() - LOCATION.len();
-            fill_in(out, date_end, status.is_permanent(), context);
-            out.extend_from_slice(target);
+            out.reserve(head.len() + location.usual_bytes() + fields.len() + end.len());
+            push_head(out, head, LOCATION, Kept::redirect(status), caching, context);
+            let start = out.len();
+            location.push_to(out);
+            debug_assert!(!out[start..].iter().any(u8::is_ascii_control), "Location with a control character");
+            push_fields(out, fields);
             out.extend_from_slice(end);
         }
-        Answer::Error(status) => {
+        Answer::Error { status, caching, fields } => {
             let (head, content) = error_head_and_content(status);
-            out.extend_from_slice(head.as_bytes());
-            let date_end = out.len();
-            fill_in(out, date_end, status == ErrorStatus::Gone, context);
+            push_head(out, head, "", Kept::error(status), caching, context);
+            push_fields(out, fields);
             out.extend_from_slice(end_of_head(context.keep_alive && !status.closes(), context.version));
             if !context.head_only {
                 out.extend_from_slice(content.as_bytes());
             }
         }
     }
+}
+
+/// Appends `head`, whose last fields but for `last` are those of `kept`, with the date and `caching` filled in.
+#[inline]
+fn push_head(
+    out: &mut Vec<u8>,
+    head: &'static str,
+    last: &'static str,
+    kept: Kept,
+    caching: Caching,
+    context: &Context<'_>,
+) {
+    if matches!(caching, Caching::Default) {
+        out.extend_from_slice(head.as_bytes());
+        let date_end = out.len() - last.len();
+        fill_in(out, date_end, matches!(kept, Kept::Permanent), context);
+    } else {
+        let constant = &head[..head.len() - last.len() - kept.fields().len()];
+        out.extend_from_slice(constant.as_bytes());
+        out.extend_from_slice(b"Cache-Control: ");
+        caching.push_to(context.jitter, out);
+        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(context.date);
+        out.extend_from_slice(last.as_bytes());
+    }
+}
+
+/// Appends `fields` behind a field whose line end is missing, and leaves the last one's missing.
+#[inline]
+fn push_fields(out: &mut Vec<u8>, fields: &[u8]) {
+    debug_assert!(are_fields(fields), "fields that are no lines: {}", fields.escape_ascii());
+    if let Some(lines) = fields.strip_suffix(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(lines);
+    }
+}
+
+/// Whether these are lines without other controls in them, or nothing. An empty line would end the head.
+fn are_fields(mut fields: &[u8]) -> bool {
+    while !fields.is_empty() {
+        let Some(length) = fields.iter().position(u8::is_ascii_control) else { return false };
+        match &fields[length..] {
+            [b'\r', b'\n', behind @ ..] if length > 0 => fields = behind,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Writes the date that ends at `date_end`, and the `max-age` in front of it, over what stands there.

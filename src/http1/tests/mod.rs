@@ -1,5 +1,7 @@
 //! Requests and answers by example, by rule and by chance.
 
+mod caching;
+mod location;
 mod property;
 mod refused;
 mod request;

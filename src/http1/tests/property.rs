@@ -143,7 +143,7 @@ proptest! {
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
         let context = Context { head_only, keep_alive, version: Version::Http11, date, jitter };
         let mut out = Vec::new();
-        encode(&mut out, &Answer::Redirect { status, target: target.as_bytes() }, &context);
+        encode(&mut out, &Answer::redirect(status, target.as_bytes()), &context);
 
         let mut fields = [httparse::EMPTY_HEADER; 8];
         let mut response = httparse::Response::new(&mut fields);

@@ -1,11 +1,11 @@
 //! Answers, byte for byte, and the dates in them.
 
 use crate::http1::{
-    Answer, Context, ErrorStatus, Method, Parse, RedirectStatus, UnknownRedirectStatus, Version, encode, imf_fixdate,
-    parse,
+    Answer, Context, ErrorStatus, Location, Method, Parse, RedirectStatus, UnknownRedirectStatus, Version, encode,
+    imf_fixdate, parse,
 };
 
-const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+pub(super) const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 const REDIRECTS: [RedirectStatus; 5] = [
     RedirectStatus::MovedPermanently,
@@ -15,7 +15,7 @@ const REDIRECTS: [RedirectStatus; 5] = [
     RedirectStatus::PermanentRedirect,
 ];
 
-const ERRORS: [ErrorStatus; 11] = [
+pub(super) const ERRORS: [ErrorStatus; 11] = [
     ErrorStatus::BadRequest,
     ErrorStatus::NotFound,
     ErrorStatus::MethodNotAllowed,
@@ -29,17 +29,17 @@ const ERRORS: [ErrorStatus; 11] = [
     ErrorStatus::HttpVersionNotSupported,
 ];
 
-const MODERN: Context<'static> =
+pub(super) const MODERN: Context<'static> =
     Context { head_only: false, keep_alive: true, version: Version::Http11, date: DATE, jitter: 0 };
 
-fn encoded(answer: Answer<'_>, context: Context<'_>) -> String {
+pub(super) fn encoded(answer: Answer<'_>, context: Context<'_>) -> String {
     let mut out = Vec::new();
     encode(&mut out, &answer, &context);
     String::from_utf8(out).expect("all samples are text")
 }
 
 fn redirect(status: RedirectStatus, target: &str) -> Answer<'_> {
-    Answer::Redirect { status, target: target.as_bytes() }
+    Answer::redirect(status, target.as_bytes())
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn errors() {
     for (status, line, field, length) in table {
         let close = if status.closes() { "Connection: close\r\n" } else { "" };
         assert_eq!(
-            encoded(Answer::Error(status), MODERN),
+            encoded(Answer::error(status), MODERN),
             format!(
                 "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{field}\
                  Cache-Control: no-store\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n{close}\r\n{line}\n"
@@ -108,7 +108,7 @@ fn errors() {
 #[test]
 fn gone() {
     assert_eq!(
-        encoded(Answer::Error(ErrorStatus::Gone), Context { jitter: 240, ..MODERN }),
+        encoded(Answer::error(ErrorStatus::Gone), Context { jitter: 240, ..MODERN }),
         "HTTP/1.1 410 Gone\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 9\r\n\
          Cache-Control: public, max-age=78000\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n410 Gone\n"
     );
@@ -127,10 +127,10 @@ fn connection() {
         let context = Context { version, keep_alive, ..MODERN };
         let ended = encoded(redirect(RedirectStatus::Found, "http://a/"), context);
         assert!(ended.ends_with(&format!("Location: http://a/\r\n{field}\r\n")), "{ended}");
-        let ended = encoded(Answer::Error(ErrorStatus::NotFound), context);
+        let ended = encoded(Answer::error(ErrorStatus::NotFound), context);
         assert!(ended.ends_with(&format!("08:49:37 GMT\r\n{field}\r\n404 Not Found\n")), "{ended}");
         for status in ERRORS.into_iter().filter(|status| status.closes()) {
-            assert!(encoded(Answer::Error(status), context).contains("GMT\r\nConnection: close\r\n\r\n"));
+            assert!(encoded(Answer::error(status), context).contains("GMT\r\nConnection: close\r\n\r\n"));
         }
     }
 }
@@ -138,7 +138,7 @@ fn connection() {
 /// All answers under all circumstances.
 fn each_answer(mut look: impl FnMut(Answer<'_>, Context<'_>)) {
     let redirects = REDIRECTS.map(|status| redirect(status, "https://example.com/\u{fc}?x=%0D%0A"));
-    for answer in redirects.into_iter().chain(ERRORS.map(Answer::Error)) {
+    for answer in redirects.into_iter().chain(ERRORS.map(Answer::error)) {
         for (keep_alive, head_only) in [(true, true), (true, false), (false, true), (false, false)] {
             for version in [Version::Http10, Version::Http11] {
                 look(answer, Context { head_only, keep_alive, version, date: DATE, jitter: 4_321 });
@@ -155,8 +155,9 @@ fn a_client_understands() {
         let mut response = httparse::Response::new(&mut fields);
         let head = response.parse(text.as_bytes()).expect("well-formed").unwrap();
         let (code, target) = match answer {
-            Answer::Redirect { status, target } => (status.code(), Some(target)),
-            Answer::Error(status) => (status.code(), None),
+            Answer::Redirect { status, location: Location::Target(target), .. } => (status.code(), Some(target)),
+            Answer::Redirect { .. } => panic!("none of these is put together"),
+            Answer::Error { status, .. } => (status.code(), None),
         };
         assert_eq!((response.version, response.code), (Some(1), Some(code)));
         assert!(text.starts_with(&format!("HTTP/1.1 {code} {}\r\n", response.reason.unwrap())));
@@ -213,7 +214,7 @@ fn room_enough_is_not_enlarged() {
 fn no_control_characters_in_location() {
     for control in (0..=0x1F).chain([0x7F]) {
         let target = [b"http://a/", &[control][..], b"b"].concat();
-        let answer = Answer::Redirect { status: RedirectStatus::Found, target: &target };
+        let answer = Answer::redirect(RedirectStatus::Found, &target);
         let encoding = std::panic::catch_unwind(|| encode(&mut Vec::new(), &answer, &MODERN));
         assert!(encoding.is_err(), "{control:#04x}");
     }
@@ -228,7 +229,7 @@ fn contexts() {
     assert_eq!(request.method, Method::Head);
     assert!(context.head_only && context.keep_alive);
     assert_eq!((context.version, context.date, context.jitter), (Version::Http10, DATE, 7));
-    assert!(encoded(Answer::Error(ErrorStatus::NotImplemented), Context::closing(DATE)).contains("Connection: close"));
+    assert!(encoded(Answer::error(ErrorStatus::NotImplemented), Context::closing(DATE)).contains("Connection: close"));
 }
 
 #[test]
