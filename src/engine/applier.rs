@@ -1,4 +1,4 @@
-//! Brings records to the store, in the chunks that the store can take, and to the caches.
+//! Brings records to the store, in the chunks that the store can take, and to what it is seen through.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,30 +6,47 @@ use std::sync::Arc;
 use super::apply::{self, Origin, State};
 use super::read;
 use super::snapshot::{End, Overlay};
-use crate::cache::SharedCache;
-use crate::limits::{OPERATION_MEMORY_MS, OPERATION_MEMORY_SLACK_MS, OPERATIONS_FORGOTTEN};
-use crate::link::{Command, Operation, Outcome, Refusal, SetId, StoredEntry};
+use super::tables::Tables;
+use super::views::Views;
+use crate::limits::{OPERATION_MEMORY_MS, OPERATION_MEMORY_SLACK_MS, OPERATIONS_FORGOTTEN, TAGS};
+use crate::link::{
+    Action, Change, Command, HostRecord, LinkId, Operation, Outcome, Refusal, SetId, StoredEntry, decode_host,
+};
 use crate::log::{ChainHash, Location, OperationId};
 use crate::store::{Applied, Position, Store, StoreError, Write, keyspace};
 
-/// Most entries that one command changes: its own, and that of its path.
-const ENTRIES_PER_COMMAND: usize = 2;
+/// Most writes that a command leads to which gives a link a destination: its own entry, and that of its path.
+const WRITES_PER_PUT: usize = 2;
+
+/// Most writes that any other command leads to: beside these the tags that go and come, and the count of codes.
+const WRITES_PER_COMMAND: usize = WRITES_PER_PUT + 2 * TAGS + 1;
 
 /// Most writes by which an operation is remembered: what became of it, its place in time, and that of an operation
 /// that had the same id a day before.
 const WRITES_PER_OPERATION: usize = 3;
 
+/// What is forgotten and what is remembered stand in one batch with the first command of their record, in every store:
+/// else a crash in between would let the next start forget more than this one did (I3).
+const _: () = assert!(
+    2 * OPERATIONS_FORGOTTEN + WRITES_PER_OPERATION + WRITES_PER_COMMAND <= crate::limits::STORE_BATCH_WRITES_MIN
+);
+
 /// The store as the log leads to it.
 pub(super) struct Applier {
     store: Arc<dyn Store>,
-    shared: Arc<SharedCache>,
+    /// None while it replays: what is not brought up to the log is shown to nobody.
+    views: Option<Arc<Views>>,
     position: Position,
     /// Up to which record the log is durable.
     durable: u64,
     /// Entries that are applied and not yet in the store.
     chunk: HashMap<Box<str>, StoredEntry>,
     /// What else is applied and not yet in the store, by typed key.
-    remembered: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    values: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Links that are no more, and of which the views don't know it yet.
+    ended: Vec<LinkId>,
+    /// The hosts and tokens that the store holds.
+    tables: Arc<Tables>,
     /// A time that no operation that is remembered is older than, if there is one, once that was looked up.
     oldest_operation: Option<Option<u64>>,
     /// The parts of the sets that are neither committed nor dropped.
@@ -42,6 +59,7 @@ pub(super) struct Applier {
 #[derive(Default)]
 pub(super) struct Staged {
     entries: HashMap<Box<str>, StoredEntry>,
+    values: HashMap<Vec<u8>, Option<Vec<u8>>>,
     operations: HashMap<OperationId, Operation>,
 }
 
@@ -58,8 +76,8 @@ pub(super) type Named = (OperationId, Operation);
 /// A batch that was judged and accepted.
 pub(super) struct Accepted {
     pub(super) outcomes: Vec<Outcome>,
-    /// The entries that each command changed, in order; one inner vector a command.
-    changes: Vec<Vec<(Box<str>, StoredEntry)>>,
+    /// What each command changed, in order; one inner vector a command.
+    changes: Vec<Vec<Changed>>,
 }
 
 impl Accepted {
@@ -67,6 +85,19 @@ impl Accepted {
     pub(super) fn changes_nothing(&self) -> bool {
         self.changes.iter().all(Vec::is_empty)
     }
+}
+
+/// One thing of the state that a command changed.
+enum Changed {
+    Entry(Box<str>, StoredEntry),
+    Value(Vec<u8>, Option<Vec<u8>>),
+    LinkEnded(LinkId),
+}
+
+/// What `staged` held before a change.
+enum Before {
+    Entry(Box<str>, Option<StoredEntry>),
+    Value(Vec<u8>, Option<Option<Vec<u8>>>),
 }
 
 /// A record that is read back from the log, as far as it concerns a batch.
@@ -83,8 +114,8 @@ struct Judged<'a> {
     applier: &'a Applier,
     staged: &'a mut Staged,
     /// What `staged` held before, in order of change, to go back there if the batch is refused.
-    undo: Vec<(Box<str>, Option<StoredEntry>)>,
-    changed: Vec<(Box<str>, StoredEntry)>,
+    undo: Vec<Before>,
+    changed: Vec<Changed>,
 }
 
 impl State for Judged<'_> {
@@ -97,9 +128,63 @@ impl State for Judged<'_> {
 
     fn set_entry(&mut self, key: &str, entry: StoredEntry) {
         let before = self.staged.entries.insert(key.into(), entry.clone());
-        self.undo.push((key.into(), before));
-        self.changed.push((key.into(), entry));
+        self.undo.push(Before::Entry(key.into(), before));
+        self.changed.push(Changed::Entry(key.into(), entry));
     }
+
+    fn value(&self, typed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.staged.values.get(typed) {
+            Some(value) => Ok(value.clone()),
+            None => self.applier.value(typed),
+        }
+    }
+
+    fn set_value(&mut self, typed: Vec<u8>, value: Option<Vec<u8>>) {
+        let before = self.staged.values.insert(typed.clone(), value.clone());
+        self.undo.push(Before::Value(typed.clone(), before));
+        self.changed.push(Changed::Value(typed, value));
+    }
+
+    fn host(&self, host: &str) -> Result<Option<Arc<HostRecord>>, StoreError> {
+        match self.staged.values.get(&keyspace::host_key(host)) {
+            Some(value) => read_host(host, value.as_deref()),
+            None => self.applier.host(host),
+        }
+    }
+
+    fn link_ended(&mut self, id: LinkId) {
+        self.changed.push(Changed::LinkEnded(id));
+    }
+}
+
+impl Judged<'_> {
+    /// Makes `staged` what it was before.
+    fn take_back(self) {
+        for before in self.undo.into_iter().rev() {
+            match before {
+                Before::Entry(key, Some(entry)) => drop(self.staged.entries.insert(key, entry)),
+                Before::Entry(key, None) => drop(self.staged.entries.remove(&key)),
+                Before::Value(typed, Some(value)) => drop(self.staged.values.insert(typed, value)),
+                Before::Value(typed, None) => drop(self.staged.values.remove(&typed)),
+            }
+        }
+    }
+}
+
+/// Most writes that a command leads to.
+fn writes_of(command: &Command) -> usize {
+    if matches!(command.action, Action::Put(_)) { WRITES_PER_PUT } else { WRITES_PER_COMMAND }
+}
+
+fn forget_uses(views: &Views, ended: &mut Vec<LinkId>) {
+    for id in ended.drain(..) {
+        views.uses.iter().for_each(|uses| uses.forget(id.0));
+    }
+}
+
+fn read_host(name: &str, value: Option<&[u8]>) -> Result<Option<Arc<HostRecord>>, StoreError> {
+    let damaged = |error| StoreError::Damaged { key: name.to_owned(), error };
+    value.map(|value| decode_host(name.as_bytes(), value).map(Arc::new)).transpose().map_err(damaged)
 }
 
 impl State for Applier {
@@ -113,21 +198,47 @@ impl State for Applier {
     fn set_entry(&mut self, key: &str, entry: StoredEntry) {
         self.chunk.insert(key.into(), entry);
     }
+
+    fn value(&self, typed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.values.get(typed) {
+            Some(value) => Ok(value.clone()),
+            None => self.store.get(typed),
+        }
+    }
+
+    fn set_value(&mut self, typed: Vec<u8>, value: Option<Vec<u8>>) {
+        self.values.insert(typed, value);
+    }
+
+    fn host(&self, host: &str) -> Result<Option<Arc<HostRecord>>, StoreError> {
+        // Most often there is nothing to look for, and no key is built.
+        match if self.values.is_empty() { None } else { self.values.get(&keyspace::host_key(host)) } {
+            Some(value) => read_host(host, value.as_deref()),
+            None => Ok(self.tables.host(host.as_bytes()).map(|entry| Arc::clone(&entry.record))),
+        }
+    }
+
+    fn link_ended(&mut self, id: LinkId) {
+        self.ended.push(id);
+    }
 }
 
 impl Applier {
-    pub(super) fn new(store: Arc<dyn Store>, shared: Arc<SharedCache>, position: Position) -> Self {
-        Applier {
+    /// The state that a store holds at a position. Nobody sees it before it is [attached](Self::attach).
+    pub(super) fn new(store: Arc<dyn Store>, position: Position) -> Result<Self, StoreError> {
+        Ok(Applier {
+            tables: Arc::new(Tables::load(store.as_ref())?),
             store,
-            shared,
+            views: None,
             durable: position.durable,
             position,
             chunk: HashMap::new(),
-            remembered: BTreeMap::new(),
+            values: BTreeMap::new(),
+            ended: Vec::new(),
             oldest_operation: None,
             sets: BTreeMap::new(),
             overlay: None,
-        }
+        })
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -145,7 +256,7 @@ impl Applier {
 
     /// Whether the store holds all that is applied, and no part of a record. Not so after it failed.
     pub(super) fn is_whole(&self) -> bool {
-        self.chunk.is_empty() && self.remembered.is_empty() && self.position.partial.is_none()
+        self.chunk.is_empty() && self.values.is_empty() && self.position.partial.is_none()
     }
 
     /// Keeps the state as it is now for a snapshot. There must be nothing that is not in the store yet.
@@ -165,25 +276,20 @@ impl Applier {
     pub(super) fn judge(
         &self,
         staged: &mut Staged,
-        commands: &[Command],
+        change: &Change,
         sequence: u64,
         time_ms: u64,
     ) -> Result<Result<Accepted, Refusal>, StoreError> {
         let mut state = Judged { applier: self, staged, undo: Vec::new(), changed: Vec::new() };
         let mut accepted = Accepted { outcomes: Vec::new(), changes: Vec::new() };
-        for (index, command) in commands.iter().enumerate() {
-            match apply::apply(&mut state, command, Origin { sequence, index, time_ms })? {
+        for index in 0..apply::commands(change) {
+            match apply::apply(&mut state, change, Origin { sequence, index, time_ms })? {
                 Ok(outcome) => {
                     accepted.outcomes.push(outcome);
                     accepted.changes.push(std::mem::take(&mut state.changed));
                 }
                 Err(refusal) => {
-                    for (key, before) in state.undo.into_iter().rev() {
-                        match before {
-                            Some(entry) => state.staged.entries.insert(key, entry),
-                            None => state.staged.entries.remove(&key),
-                        };
-                    }
+                    state.take_back();
                     return Ok(Err(refusal));
                 }
             }
@@ -207,10 +313,7 @@ impl Applier {
 
     fn stored_operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
         let typed = keyspace::operation_key(id.0);
-        let bytes = match self.remembered.get(&typed) {
-            Some(value) => value.clone(),
-            None => self.store.get(&typed)?,
-        };
+        let bytes = self.value(&typed)?;
         let decode = |bytes: Vec<u8>| Operation::decode(id.0, &bytes);
         bytes.map(decode).transpose().map_err(|error| StoreError::Damaged { key: format!("operation {id}"), error })
     }
@@ -226,8 +329,14 @@ impl Applier {
         // its outcomes came from is gone.
         self.remember(operation)?;
         for (index, changes) in accepted.changes.into_iter().enumerate() {
-            self.make_room(ENTRIES_PER_COMMAND, index as u64)?;
-            self.chunk.extend(changes);
+            self.make_room(changes.len(), index as u64)?;
+            for changed in changes {
+                match changed {
+                    Changed::Entry(key, entry) => drop(self.chunk.insert(key, entry)),
+                    Changed::Value(typed, value) => drop(self.values.insert(typed, value)),
+                    Changed::LinkEnded(id) => self.ended.push(id),
+                }
+            }
         }
         self.record_applied(chain);
         Ok(())
@@ -242,7 +351,7 @@ impl Applier {
 
     /// Applies a batch that was read back from the log as the next record. What of it the store has already is
     /// not applied again.
-    pub(super) fn apply_recovered(&mut self, commands: &[Command], record: &ReplayedRecord) -> Result<(), StoreError> {
+    pub(super) fn apply_recovered(&mut self, change: &Change, record: &ReplayedRecord) -> Result<(), StoreError> {
         let &ReplayedRecord { sequence, time_ms, chain, operation, fingerprint } = record;
         let named = |result| {
             (operation != OperationId::NONE).then_some((operation, Operation { time_ms, fingerprint, result }))
@@ -251,15 +360,15 @@ impl Applier {
             // Judged and accepted before the crash; the state that it was judged by is gone.
             Some(applied) => {
                 let done = usize::try_from(applied.commands).expect("a record has few commands");
-                for (index, command) in commands.iter().enumerate().skip(done) {
-                    self.make_room(ENTRIES_PER_COMMAND, index as u64)?;
+                for index in done..apply::commands(change) {
+                    self.make_room(WRITES_PER_COMMAND, index as u64)?;
                     // The state is the one after the commands before, so this one has the outcome that it had.
-                    let _ = apply::apply(self, command, Origin { sequence, index, time_ms })?;
+                    let _ = apply::apply(self, change, Origin { sequence, index, time_ms })?;
                 }
                 self.record_applied(chain);
                 Ok(())
             }
-            None => match self.judge(&mut Staged::default(), commands, sequence, time_ms)? {
+            None => match self.judge(&mut Staged::default(), change, sequence, time_ms)? {
                 Ok(accepted) => {
                     let outcomes = accepted.outcomes.clone();
                     self.apply_accepted(accepted, named(Ok(outcomes)), chain)
@@ -275,12 +384,12 @@ impl Applier {
         let Some((id, operation)) = operation else { return Ok(()) };
         self.forget_old_operations(operation.time_ms)?;
         // With the first command, so that an operation is never in the store before its record is applied in part.
-        self.make_room(WRITES_PER_OPERATION + ENTRIES_PER_COMMAND, 0)?;
+        self.make_room(WRITES_PER_OPERATION + WRITES_PER_COMMAND, 0)?;
         if let Some(before) = self.stored_operation(id)? {
-            self.remembered.insert(keyspace::operation_time_key(before.time_ms, id.0), None);
+            self.values.insert(keyspace::operation_time_key(before.time_ms, id.0), None);
         }
-        self.remembered.insert(keyspace::operation_key(id.0), Some(operation.encode(id.0)));
-        self.remembered.insert(keyspace::operation_time_key(operation.time_ms, id.0), Some(Vec::new()));
+        self.values.insert(keyspace::operation_key(id.0), Some(operation.encode(id.0)));
+        self.values.insert(keyspace::operation_time_key(operation.time_ms, id.0), Some(Vec::new()));
         let oldest = self.oldest_operation()?.map_or(operation.time_ms, |oldest| oldest.min(operation.time_ms));
         self.oldest_operation = Some(Some(oldest));
         Ok(())
@@ -324,8 +433,8 @@ impl Applier {
         let young = oldest.iter().position(|&(time_ms, _)| !is_old(time_ms, 0)).unwrap_or(oldest.len());
         let kept = oldest.split_off(young.min(OPERATIONS_FORGOTTEN));
         for (time_ms, id) in oldest {
-            self.remembered.insert(keyspace::operation_key(id), None);
-            self.remembered.insert(keyspace::operation_time_key(time_ms, id), None);
+            self.values.insert(keyspace::operation_key(id), None);
+            self.values.insert(keyspace::operation_time_key(time_ms, id), None);
         }
         self.oldest_operation = Some(kept.first().map(|&(time_ms, _)| time_ms));
         Ok(())
@@ -381,9 +490,9 @@ impl Applier {
             let (sequence, commands) = read_part(location)?;
             for (index, command) in commands.iter().enumerate() {
                 if count >= done {
-                    self.make_room(ENTRIES_PER_COMMAND, count)?;
-                    let outcome = apply::apply(self, command, Origin { sequence, index, time_ms })?;
-                    applied(outcome.expect("a command of a set has no precondition"));
+                    self.make_room(writes_of(command), count)?;
+                    let outcome = apply::apply_to_link(self, command, Origin { sequence, index, time_ms })?;
+                    applied(outcome.expect("a command of a set is accepted in any state"));
                 }
                 count += 1;
             }
@@ -401,7 +510,7 @@ impl Applier {
 
     /// Flushes if the chunk can't take so many writes more, after `commands` of the record.
     fn make_room(&mut self, writes: usize, commands: u64) -> Result<(), StoreError> {
-        if self.chunk.len() + self.remembered.len() + writes > self.store.writes_per_apply() {
+        if self.chunk.len() + self.values.len() + writes > self.store.writes_per_apply() {
             // Between records, the position says all; within one, how far.
             self.position.partial = (commands > 0).then_some(Applied { commands });
             self.flush()?;
@@ -411,7 +520,7 @@ impl Applier {
 
     /// Brings what is applied to the store and to the caches.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if self.chunk.is_empty() && self.remembered.is_empty() { Ok(()) } else { self.flush_with_position() }
+        if self.chunk.is_empty() && self.values.is_empty() { Ok(()) } else { self.flush_with_position() }
     }
 
     /// The same, and the position also if nothing else is new: records that change nothing need not be read again.
@@ -423,20 +532,39 @@ impl Applier {
             key: keyspace::entry_key(key.as_bytes()),
             value: (*entry != StoredEntry::default()).then(|| entry.encode(key.as_bytes())),
         });
-        let remembered = self.remembered.iter().map(|(key, value)| Write { key: key.clone(), value: value.clone() });
-        let writes: Vec<Write> = entries.chain(remembered).collect();
+        let values = self.values.iter().map(|(key, value)| Write { key: key.clone(), value: value.clone() });
+        let writes: Vec<Write> = entries.chain(values).collect();
         if let Some(overlay) = &self.overlay
             && !overlay.keep(self.store.as_ref(), &writes)?
         {
             self.overlay = None;
         }
         self.store.apply(&writes, &self.position)?;
-        self.remembered.clear();
-        // The store first, then the caches: a reader that finds nothing cached must find the new entry (I5).
-        for (key, entry) in self.chunk.drain() {
-            let hash = self.shared.hash(key.as_bytes());
-            self.shared.replace(hash, key.as_bytes(), Some(read::cached_link(key.as_bytes(), &entry)));
+        self.values.clear();
+        let changed = self.tables.after(&writes)?.map(Arc::new);
+        if let Some(tables) = &changed {
+            self.tables = Arc::clone(tables);
         }
+        let Some(views) = &self.views else {
+            self.chunk.clear();
+            return Ok(());
+        };
+        // The store first, then the views: a reader that finds nothing cached must find the new entry (I5).
+        changed.into_iter().for_each(|tables| views.tables.publish(tables));
+        for (key, entry) in self.chunk.drain() {
+            let hash = views.cache.hash(key.as_bytes());
+            views.cache.replace(hash, key.as_bytes(), Some(read::cached_link(key.as_bytes(), &entry)));
+        }
+        // Last: a link whose clicks are used up must not begin anew while somebody still finds it cached.
+        forget_uses(views, &mut self.ended);
         Ok(())
+    }
+
+    /// Has these views show what the store holds, from now on and always. What the cache holds of before is not looked
+    /// at.
+    pub(super) fn attach(&mut self, views: Arc<Views>) {
+        views.tables.publish(Arc::clone(&self.tables));
+        forget_uses(&views, &mut self.ended);
+        self.views = Some(views);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::health::Health;
 use super::lock::LockError;
 use super::snapshot::SnapshotError;
+use crate::clicks::UsesError;
 use crate::log::{LogError, hint};
 use crate::store::StoreError;
 
@@ -76,6 +77,9 @@ pub enum OpenError {
     /// The snapshots can't be listed.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The clicks of links with a limit can't be read.
+    #[error(transparent)]
+    Uses(#[from] UsesError),
     /// A record passed its checksum and yet can't be applied.
     #[error("record {sequence} of the log can't be applied: {reason}. Was it written by a newer version of carom?")]
     Record {
@@ -100,6 +104,9 @@ pub enum CloseError {
     /// The store can't be flushed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The last clicks of links with a limit can't be saved.
+    #[error("{0}. The last clicks of links with `max_clicks` are forgotten, and may be had once more")]
+    Uses(#[from] UsesError),
     /// Changes were not accepted any more (I9).
     #[error(
         "changes had not been accepted any more before it was closed: {}. What was acknowledged is in the log. Remove the \

@@ -1,7 +1,7 @@
 //! What one sync makes durable together, and the answers that wait for it.
 
 use super::applier::{Accepted, Named, Staged};
-use super::requests::{Acknowledged, Reply, SubmitError};
+use super::requests::{Acknowledged, ChangeReply, Reply, SubmitError};
 use crate::config::Durability;
 use crate::link::{Outcome, SetId};
 use crate::log::{ChainHash, Location};
@@ -31,7 +31,7 @@ impl Step {
 
 /// An answer that waits until the group is durable and applied: also a refusal may rest on what the group holds.
 pub(super) enum Answer {
-    Batch { result: Result<Vec<Outcome>, SubmitError>, reply: Reply<Acknowledged<Vec<Outcome>>> },
+    Change { result: Result<Vec<Outcome>, SubmitError>, reply: ChangeReply },
     SetBegin { result: Result<SetId, SubmitError>, reply: Reply<SetId> },
 }
 
@@ -41,9 +41,9 @@ impl Answer {
         // If nobody waits any more: a change stands all the same, and a set that nobody writes is dropped when
         // carom starts again.
         match self {
-            Answer::Batch { result, reply } => {
+            Answer::Change { result, reply } => {
                 let acknowledge = |outcome| Acknowledged { outcome, durability };
-                drop(reply.send(after(failure, result).map(acknowledge)));
+                reply.send(after(failure, result).map(acknowledge));
             }
             Answer::SetBegin { result, reply } => drop(reply.send(after(failure, result))),
         }

@@ -8,15 +8,22 @@
 //! - [`snapshot`]: the whole state in one file that no store knows: the backup.
 //! - [`restore()`], [`rebuild()`], [`verify_directory`]: from a backup to a data directory, to another store, and what is
 //!   wrong with either.
+//! - `tables`: hosts and tokens in memory; `views`: what the writer brings up to date before it acknowledges a change.
+//! - `decide`: what is answered, of a link, its state and the settings of the host, as a pure function.
+//! - `list`, `changes`: pages of links, and of the records of the log. `codes`: how many are generated.
 //! - `recover`: from a store that is deleted, behind, or of no use back to one that holds the whole log.
 
 mod applier;
 pub mod apply;
+mod changes;
+mod codes;
+mod decide;
 mod digest;
 mod error;
 mod ground;
 mod group;
 mod health;
+mod list;
 mod lock;
 mod place;
 mod read;
@@ -30,9 +37,11 @@ mod set;
 mod slot;
 pub mod snapshot;
 mod status;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod views;
 mod writer;
 
 use std::io::Write;
@@ -43,33 +52,38 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use changes::{ChangeRecord, ChangesError, ChangesPage, ChangesRange};
+pub use decide::{Asked, Decision, decide_found, decide_not_found};
 pub use digest::StateDigest;
 pub use error::{CloseError, OpenError};
 pub use health::Health;
+pub use list::{Effort, LinkFilter, LinkPage, Moment};
 pub use lock::{LockError, holder};
-pub use read::{Miss, ReadPath, RequestLookup};
+pub use read::{Miss, ReadPath, RequestLookup, cached_link};
 pub use readers::{ReadReply, ReaderPool};
 pub use rebuild::{Rebuilt, rebuild};
 pub use recover::{Recovery, SetAside};
-pub use requests::{Acknowledged, SubmitError};
-pub use resolve::{Lookup, Resolved, resolve};
+pub use requests::{Acknowledged, ChangeResult, Submission, SubmitError};
+pub use resolve::{Found, Lookup, Resolved, resolve};
 pub use restore::{NotBuilt, RestoreError, Restored, restore};
 pub use set::{SetSummary, SetWriter};
 pub use snapshot::{BackupFile, BackupTarget, Manifest, SnapshotError, TakeError, TargetError};
 pub use status::Status;
+pub use tables::{HeldTables, HostEntry, HostView, Tables};
 pub use verify::{DirectoryReport, SnapshotReport, StoreReport, verify_directory, verify_file};
 
-use crate::cache::SharedCache;
+use crate::clicks::{Uses, UsesError, UsesSaver};
 use crate::config::Durability;
 use crate::limits::DISK_RESERVE_BYTES;
-use crate::link::{Command, Link, Outcome, StoredEntry};
+use crate::link::{Actor, Change, Command, Link, LinkId, LinkKey, Outcome, StoredEntry};
 use crate::log::{LogId, OperationId};
-use crate::store::{StoreError, StoreKind, keyspace};
+use crate::store::{Store, StoreError, StoreKind, keyspace};
 use ground::Ground;
 use health::SharedHealth;
-use requests::{Request, RequestQueue, Requests};
+use requests::{ChangeReply, Request, RequestQueue, Requests};
 use slot::StoreSlot;
 use snapshot::Taking;
+use views::Views;
 use writer::Writer;
 
 /// What an engine needs to know.
@@ -124,7 +138,7 @@ impl EngineConfig {
 pub struct Engine {
     config: EngineConfig,
     log_id: LogId,
-    shared: Arc<SharedCache>,
+    views: Arc<Views>,
     store: Arc<StoreSlot>,
     requests: Requests,
     health: SharedHealth,
@@ -140,6 +154,7 @@ pub struct OwnedEngine {
     ground: Arc<Ground>,
     writer: JoinHandle<()>,
     snapshots: JoinHandle<()>,
+    uses: UsesSaver,
 }
 
 impl OwnedEngine {
@@ -153,8 +168,11 @@ impl OwnedEngine {
 
     fn open_locked(lock: Arc<lock::DirectoryLock>, config: &EngineConfig) -> Result<(Self, Recovery), OpenError> {
         let ground = Arc::new(Ground::new(config));
-        let shared = Arc::new(SharedCache::new(config.cache_bytes));
-        let mut recovered = recover::recover(&ground, &shared)?;
+        let uses = Arc::new(Uses::open(Arc::clone(&ground.log.disk), config.data.clone())?);
+        let views = Views::new(config.cache_bytes, Some(Arc::clone(&uses)));
+        let mut recovered = recover::recover(&ground, &views)?;
+        // With durability `os` the newest records may be lost, and their numbers are given out again.
+        uses.forget_after(LinkId::last_of(recovered.log.next_sequence() - 1));
         let report = std::mem::take(&mut recovered.report);
         let store = Arc::new(StoreSlot::new(Arc::clone(recovered.applier.store())));
         let health = SharedHealth::default();
@@ -163,14 +181,15 @@ impl OwnedEngine {
         let (ask, asked) = crossbeam_channel::bounded(1);
         let snapshot = Arc::new(parking_lot::Mutex::new(()));
         let writer =
-            Writer::new(Arc::clone(&ground), recovered, Arc::clone(&store), Arc::clone(&shared), health.clone());
+            Writer::new(Arc::clone(&ground), recovered, Arc::clone(&store), Arc::clone(&views), health.clone());
         let writer = spawn_writer(writer.with_snapshots(ask), queue, Arc::clone(&lock))?;
         let snapshots = {
             let (ground, requests, running) = (Arc::clone(&ground), requests.clone(), Arc::clone(&snapshot));
             spawn("carom-snapshot", move || snapshot::run(&ground, &requests, &asked, &running))?
         };
-        let engine = Arc::new(Engine { config, log_id, shared, store, requests, health, snapshot, _lock: lock });
-        Ok((OwnedEngine { engine, ground, writer, snapshots }, report))
+        let uses = UsesSaver::start(uses, tell_of_uses).map_err(starting("carom-uses"))?;
+        let engine = Arc::new(Engine { config, log_id, views, store, requests, health, snapshot, _lock: lock });
+        Ok((OwnedEngine { engine, ground, writer, snapshots, uses }, report))
     }
 
     /// The engine, to share with other threads.
@@ -193,18 +212,39 @@ impl OwnedEngine {
         let _ = self.snapshots.join();
         // Also after a panic: what was applied before it was acknowledged.
         let flushed = self.engine.store.get().and_then(|store| store.flush());
+        let saved = self.uses.stop();
         ended.map_err(|_| CloseError::WriterPanicked)?;
         match self.engine.health() {
             health @ Health::Closed { .. } => return Err(CloseError::WritesEnded(health)),
             Health::Ready | Health::Paused { .. } => {}
         }
-        Ok(flushed?)
+        flushed?;
+        Ok(saved?)
     }
+}
+
+/// Says on stderr that clicks can't be saved, and that they can again.
+fn tell_of_uses(saved: Result<(), UsesError>) {
+    let mut stderr = std::io::stderr();
+    // Where stderr is closed, `eprintln!` would panic.
+    let _ = match saved {
+        Ok(()) => writeln!(stderr, "carom: the clicks of links with `max_clicks` are saved again"),
+        Err(error) => writeln!(
+            stderr,
+            "carom: the clicks of links with `max_clicks` can't be saved: {error}. They are counted on, and saved when \
+             that is over; if carom ends before, what was not saved may be had once more"
+        ),
+    };
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-    thread.map_err(|error| OpenError::Io(format!("starting the thread {name}"), error))
+    thread.map_err(starting(name))
+}
+
+fn starting(name: &str) -> impl FnOnce(std::io::Error) -> OpenError {
+    let name = name.to_owned();
+    move |error| OpenError::Io(format!("starting the thread {name}"), error)
 }
 
 fn spawn_writer(
@@ -245,7 +285,69 @@ impl Engine {
         operation: Option<OperationId>,
         commands: Vec<Command>,
     ) -> Result<Acknowledged<Vec<Outcome>>, SubmitError> {
-        self.requests.ask(|reply| Request::Batch { operation, commands, reply })
+        self.change(Submission { actor: Actor::local(), operation, change: Change::Links(commands) })
+    }
+
+    /// Makes a change, wholly or not at all, and returns when it is durable and every later request sees it (I1, I5).
+    ///
+    /// # Errors
+    /// If the state does not allow it, it is too large, or the log can't be written.
+    pub fn change(&self, submission: Submission) -> ChangeResult {
+        self.requests.ask(|reply| Request::Change(Box::new(submission), reply.into()))
+    }
+
+    /// The same for those who must not wait: `reply` gets the answer, on the writer's thread. If it is dropped without
+    /// one, that is [`SubmitError::lost`]. Blocks while more than [`WRITER_QUEUE`](crate::limits::WRITER_QUEUE)
+    /// requests wait.
+    ///
+    /// # Errors
+    /// If the writer has ended.
+    pub fn change_then(
+        &self,
+        submission: Submission,
+        reply: impl FnOnce(ChangeResult) + Send + 'static,
+    ) -> Result<(), SubmitError> {
+        self.requests.send(Request::Change(Box::new(submission), ChangeReply::new(reply)))
+    }
+
+    /// The hosts that have settings, and the tokens, as they are now.
+    pub fn tables(&self) -> Arc<Tables> {
+        self.views.tables.get()
+    }
+
+    /// The same for a thread that asks again and again.
+    pub fn held_tables(&self) -> HeldTables {
+        HeldTables::new(Arc::clone(&self.views.tables))
+    }
+
+    /// How often links with a limit of clicks were used.
+    pub fn uses(&self) -> &Uses {
+        self.views.uses.as_ref().expect("an engine that was opened has them")
+    }
+
+    /// The link that a command to this key is about: of the key as it is given, or else as its host keeps it.
+    ///
+    /// # Errors
+    /// If the store can't be read, or the entry is damaged.
+    pub fn find_link(&self, key: &LinkKey) -> Result<Option<Link>, StoreError> {
+        self.find_link_in(self.store.get()?.as_ref(), key)
+    }
+
+    /// The same for those who must not wait, and who expect it in memory because it was written just now. None if the
+    /// store can't be had at once.
+    pub fn try_find_link(&self, key: &LinkKey) -> Option<Result<Option<Link>, StoreError>> {
+        Some(self.find_link_in(self.store.try_get()?.as_ref(), key))
+    }
+
+    fn find_link_in(&self, store: &dyn Store, key: &LinkKey) -> Result<Option<Link>, StoreError> {
+        let link = |key: &LinkKey| Ok(read::stored_entry(store, key.as_str().as_bytes())?.link);
+        let found = link(key)?;
+        let tables = self.tables();
+        let folding = tables.host(key.host().as_bytes()).map(|host| host.record.settings.folding());
+        match folding.and_then(|folding| key.folded(folding)) {
+            Some(folded) if found.is_none() => link(&folded),
+            _ => Ok(found),
+        }
     }
 
     /// Begins a set: any number of commands that are applied together or not at all.
@@ -306,7 +408,7 @@ impl Engine {
 
     /// A way through the caches for one thread, with a private cache of this many entries.
     pub fn read_path(self: &Arc<Self>, local_entries: usize) -> ReadPath {
-        ReadPath::new(Arc::clone(&self.shared), local_entries)
+        ReadPath::new(Arc::clone(&self.views.cache), local_entries)
     }
 
     /// Threads that read the store for those that must not wait.

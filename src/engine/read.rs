@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::resolve::Lookup;
 use crate::cache::{CachedLink, LocalCache, SharedCache, Stamp};
-use crate::link::StoredEntry;
+use crate::link::{StoredEntry, Terms};
 use crate::store::{Store, StoreError, keyspace};
 
 /// Reads the entry of a canonical key from a store; the empty entry if there is none.
@@ -22,13 +22,14 @@ pub(super) fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<StoredEntry, Stor
 }
 
 /// An entry as the caches hold it.
-pub(super) fn cached_link(key: &[u8], entry: &StoredEntry) -> CachedLink {
+pub fn cached_link(key: &[u8], entry: &StoredEntry) -> CachedLink {
     let has_query_links = entry.query_links > 0;
     match &entry.link {
         Some(link) => {
             let target = link.destination.target().map_or("", |target| target.as_str());
             let status = link.destination.status().code();
-            CachedLink::present(key, link.id.0, status, target.as_bytes(), has_query_links)
+            let terms = Terms::encode(&link.options);
+            CachedLink::with_terms(key, link.id.0, status, target.as_bytes(), &terms, has_query_links)
         }
         None => CachedLink::absent(key, has_query_links),
     }

@@ -9,7 +9,6 @@ use super::lock::DirectoryLock;
 use super::place::{DirectoryPlace, NAME, NAME_BESIDE, StorePlace};
 use super::recover::{self, Recovery};
 use super::{EngineConfig, OpenError, StateDigest};
-use crate::cache::SharedCache;
 use crate::clock;
 use crate::log::{KnownDurable, Log};
 use crate::store::{Store, StoreKind};
@@ -50,7 +49,6 @@ pub fn rebuild(config: &EngineConfig, keep: bool) -> Result<Rebuilt, OpenError> 
     // Opening the usual one renames one that was built beside it.
     let kind_before = StoreKind::lying_in(&beside).or_else(|| StoreKind::lying_in(&usual));
     let kind = config.store_kind();
-    let shared = Arc::new(SharedCache::new(0));
     let ground = Ground::new(config);
     let mut known = recover::snapshots_taken(&ground)?;
     let found = match usual.exists() || beside.exists() {
@@ -70,11 +68,11 @@ pub fn rebuild(config: &EngineConfig, keep: bool) -> Result<Rebuilt, OpenError> 
         known.push(KnownDurable { log_id: position.log_id, sequence: position.durable });
     }
     let opened = ground.log.open(&known)?;
-    let before = found.and_then(|store| digest_at_end(store, &opened.log, &shared));
+    let before = found.and_then(|store| digest_at_end(store, &opened.log));
     let aside = set_aside(&config.data, &usual)?;
     let ground = Ground { place: Box::new(place), ..ground };
     let mut report = Recovery { torn: opened.torn, ..Recovery::default() };
-    let built = build(&ground, &opened.log, &shared, &mut report);
+    let built = build(&ground, &opened.log, &mut report);
     let state = match built {
         Ok(state) => state,
         Err(error) => {
@@ -93,26 +91,21 @@ pub fn rebuild(config: &EngineConfig, keep: bool) -> Result<Rebuilt, OpenError> 
 }
 
 /// What a store holds at the end of the log, if it is of this log.
-fn digest_at_end(store: Arc<dyn Store>, log: &Log, shared: &Arc<SharedCache>) -> Result<StateDigest, String> {
+fn digest_at_end(store: Arc<dyn Store>, log: &Log) -> Result<StateDigest, String> {
     let text = |error: OpenError| error.to_string();
     let position = store.position().map_err(|error| error.to_string())?;
     let position = position.ok_or_else(|| "its building had not finished".to_owned())?;
     if let Some(reason) = recover::unusable_because(&position, log).map_err(|error| text(error.into()))? {
         return Err(reason);
     }
-    let mut applier = Applier::new(Arc::clone(&store), Arc::clone(shared), position);
+    let mut applier = Applier::new(Arc::clone(&store), position).map_err(|error| error.to_string())?;
     applier.set_durable(log.durable());
     recover::replay(log, &mut applier).map_err(text)?;
     StateDigest::of(store.as_ref()).map_err(|error| error.to_string())
 }
 
-fn build(
-    ground: &Ground,
-    log: &Log,
-    shared: &Arc<SharedCache>,
-    report: &mut Recovery,
-) -> Result<StateDigest, OpenError> {
-    let applier = recover::bring_up(ground, ground.place.open()?, log, shared, report)?;
+fn build(ground: &Ground, log: &Log, report: &mut Recovery) -> Result<StateDigest, OpenError> {
+    let applier = recover::bring_up(ground, ground.place.open()?, log, report)?;
     Ok(StateDigest::of(applier.store().as_ref())?)
 }
 

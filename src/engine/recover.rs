@@ -7,8 +7,8 @@ use super::OpenError;
 use super::applier::{self, Applier};
 use super::ground::Ground;
 use super::snapshot::{self, LoadError, SnapshotError};
+use super::views::Views;
 use super::writer::{Failure, read_part};
-use crate::cache::SharedCache;
 use crate::link::{Operation, Payload, SetId, decode_payload};
 use crate::log::{ChainHash, KnownDurable, Location, Log, LogError, LogOpened, OperationId, TornTail};
 use crate::store::{Position, Store, StoreError};
@@ -46,7 +46,7 @@ pub(super) struct Recovered {
 }
 
 /// Opens log and store and brings the store to the end of the log.
-pub(super) fn recover(ground: &Ground, shared: &Arc<SharedCache>) -> Result<Recovered, OpenError> {
+pub(super) fn recover(ground: &Ground, views: &Arc<Views>) -> Result<Recovered, OpenError> {
     // The store first: it knows what was durable. Then nothing of that is cut off the log, and a log that ends before
     // it has lost what was acknowledged.
     if ground.log.segments()?.is_empty()
@@ -69,16 +69,17 @@ pub(super) fn recover(ground: &Ground, shared: &Arc<SharedCache>) -> Result<Reco
     }
     let LogOpened { log, torn } = ground.log.open(&known)?;
     let mut report = Recovery { torn, ..Recovery::default() };
-    let applier = bring_up(ground, store, &log, shared, &mut report)?;
+    let mut applier = bring_up(ground, store, &log, &mut report)?;
+    applier.attach(Arc::clone(views));
     let later = ground.log.segments()?.iter().filter(|&&(first, _)| Some(first) > newest_snapshot).count();
     let bytes_since_snapshot = later as u64 * ground.log.segment_bytes;
     Ok(Recovered { log, applier, report, bytes_since_snapshot })
 }
 
 /// Opens the store again, after it failed, beside the log that is open.
-pub(super) fn reopen(ground: &Ground, log: &Log, shared: &Arc<SharedCache>) -> Result<(Applier, Recovery), OpenError> {
+pub(super) fn reopen(ground: &Ground, log: &Log) -> Result<(Applier, Recovery), OpenError> {
     let mut report = Recovery::default();
-    let applier = bring_up(ground, ground.place.open()?, log, shared, &mut report)?;
+    let applier = bring_up(ground, ground.place.open()?, log, &mut report)?;
     Ok((applier, report))
 }
 
@@ -106,7 +107,6 @@ pub(super) fn bring_up(
     ground: &Ground,
     found: Result<Arc<dyn Store>, String>,
     log: &Log,
-    shared: &Arc<SharedCache>,
     report: &mut Recovery,
 ) -> Result<Applier, OpenError> {
     let usable = match found {
@@ -123,7 +123,7 @@ pub(super) fn bring_up(
             build(ground, open_new(ground)?, log, report)?
         }
     };
-    let mut applier = Applier::new(store, Arc::clone(shared), position);
+    let mut applier = Applier::new(store, position)?;
     applier.set_durable(log.durable());
     let applied = replay(log, &mut applier)?;
     if applied + report.loaded_entries > 0 {
@@ -244,7 +244,7 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
 /// Finds the sets again that are open at the position, from the records before it.
 fn collect(applier: &mut Applier, payload: Payload, sequence: u64, location: Location) {
     match payload {
-        Payload::Batch(_) => {}
+        Payload::Change(_) => {}
         Payload::SetBegin => applier.collect_set(SetId(sequence)),
         Payload::SetPart(set, _) => applier.collect_part(set, location),
         Payload::SetCommit(set) => applier.drop_set(set),
@@ -259,7 +259,7 @@ fn apply_record(
     location: Location,
 ) -> Result<(), OpenError> {
     match payload {
-        Payload::Batch(commands) => applier.apply_recovered(&commands, record)?,
+        Payload::Change(change) => applier.apply_recovered(&change, record)?,
         Payload::SetBegin => applier.begin_set(SetId(record.sequence), record.chain),
         Payload::SetPart(set, _) => applier.add_part(set, location, record.chain),
         Payload::SetCommit(set) => {

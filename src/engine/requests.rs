@@ -10,7 +10,7 @@ use super::set::{Place, SetSummary};
 use super::snapshot::Begun;
 use crate::config::Durability;
 use crate::limits::{BATCH_COMMANDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
-use crate::link::{Command, Outcome, Refusal, SetId};
+use crate::link::{Actor, Change, Command, Outcome, Refusal, SetId};
 use crate::log::OperationId;
 
 /// That a change was made: it is as durable as said, and every later request sees it (I1, I5).
@@ -75,12 +75,47 @@ impl SubmitError {
     }
 
     /// The writer took the request and ended before it answered.
-    fn lost() -> Self {
+    pub fn lost() -> Self {
         SubmitError::OutcomeUnknown { reason: "the writer ended".to_owned() }
     }
 }
 
 pub(super) type Reply<T> = Sender<Result<T, SubmitError>>;
+
+/// What is answered to a change: what became of each of its commands.
+pub type ChangeResult = Result<Acknowledged<Vec<Outcome>>, SubmitError>;
+
+/// Takes the answer to a change. Dropped without it, the writer has ended.
+pub(super) struct ChangeReply(Box<dyn FnOnce(ChangeResult) + Send>);
+
+impl ChangeReply {
+    pub(super) fn new(take: impl FnOnce(ChangeResult) + Send + 'static) -> Self {
+        ChangeReply(Box::new(take))
+    }
+
+    pub(super) fn send(self, result: ChangeResult) {
+        (self.0)(result);
+    }
+}
+
+impl From<Reply<Acknowledged<Vec<Outcome>>>> for ChangeReply {
+    fn from(sender: Reply<Acknowledged<Vec<Outcome>>>) -> Self {
+        // If nobody waits any more, the change stands all the same.
+        ChangeReply::new(move |result| drop(sender.send(result)))
+    }
+}
+
+/// A change, and who asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Who.
+    pub actor: Actor,
+    /// A name for this operation, if it is to be remembered for 24 hours: submitted again by the same actor, it is not
+    /// made again, and the answer is the first one, also if that was a refusal.
+    pub operation: Option<OperationId>,
+    /// What is to be changed.
+    pub change: Change,
+}
 
 /// The way to the writer.
 #[derive(Clone)]
@@ -144,11 +179,7 @@ impl Requests {
 
 /// What the writer is asked for.
 pub(super) enum Request {
-    Batch {
-        operation: Option<OperationId>,
-        commands: Vec<Command>,
-        reply: Reply<Acknowledged<Vec<Outcome>>>,
-    },
+    Change(Box<Submission>, ChangeReply),
     SetBegin {
         reply: Reply<SetId>,
     },

@@ -111,17 +111,22 @@ impl SetWriter {
     ///
     /// # Errors
     /// If the writer has ended. Other errors come with [`commit`](Self::commit).
+    ///
+    /// # Panics
+    /// If the action is one that may be refused: a set can hold [`Action::Put`] and [`Action::Delete`].
     pub fn add(&mut self, key: LinkKey, action: Action) -> Result<(), SubmitError> {
-        let target_bytes = match &action {
+        let command = Command { key, action, precondition: Precondition::None };
+        assert!(command.is_certain(), "a set can't hold what may be refused: {command:?}");
+        let target_bytes = match &command.action {
             Action::Put(destination) => destination.target().map_or(0, |target| target.as_str().len()),
-            Action::Delete => 0,
+            _ => 0,
         };
-        let bytes = key.as_str().len() + target_bytes + COMMAND_OVERHEAD_BYTES;
+        let bytes = command.key.as_str().len() + target_bytes + COMMAND_OVERHEAD_BYTES;
         if self.part.len() == BATCH_COMMANDS || self.part_bytes + bytes > RECORD_PAYLOAD_BYTES {
             self.send_part()?;
         }
         self.part_bytes += bytes;
-        self.part.push(Command { key, action, precondition: Precondition::None });
+        self.part.push(command);
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use super::place::{DirectoryPlace, NAME, NAME_BESIDE, StorePlace};
 use super::recover::{self, Recovery};
 use super::snapshot::SnapshotSurvey;
 use super::{EngineConfig, OpenError, SnapshotError, StateDigest};
-use crate::cache::SharedCache;
 use crate::log::disk::RealDisk;
 use crate::log::{ChainHash, Log, LogError, LogSurvey};
 use crate::store::{Position, Store, StoreKind};
@@ -45,6 +44,10 @@ pub struct StoreReport {
     pub state: Option<StateDigest>,
     /// How many operations it remembers.
     pub operations: u64,
+    /// How many hosts have settings.
+    pub hosts: u64,
+    /// How many tokens there are.
+    pub tokens: u64,
     /// How many records of the log the next start applies to it.
     pub behind: u64,
 }
@@ -102,6 +105,8 @@ pub fn verify_directory(config: &EngineConfig, deep: bool) -> Result<DirectoryRe
         report.damages.extend(entries.damages);
         store_report.state = entries.state;
         store_report.operations = entries.operations;
+        store_report.hosts = entries.hosts;
+        store_report.tokens = entries.tokens;
         report.store = Some(store_report);
         if deep && report.damages.is_empty() {
             report.compare_with_rebuilt(config, ground, store)?;
@@ -133,7 +138,9 @@ fn open_store(config: &EngineConfig, damages: &mut Vec<String>) -> Result<Option
                 damages.push(unusable("its building did not finish".to_owned()));
                 return Ok(None);
             }
-            Ok(Some((StoreReport { path, kind, position, state: None, operations: 0, behind: 0 }, store)))
+            let report =
+                StoreReport { path, kind, position, state: None, operations: 0, hosts: 0, tokens: 0, behind: 0 };
+            Ok(Some((report, store)))
         }
     }
 }
@@ -227,17 +234,16 @@ impl DirectoryReport {
         store: Arc<dyn Store>,
     ) -> Result<(), OpenError> {
         let Some(log) = ground.log.open_to_read()? else { return Ok(()) };
-        let shared = Arc::new(SharedCache::new(0));
         let position = match store.position()? {
             Some(position) => position,
             None => recover::beginning(&log),
         };
-        recover::replay(&log, &mut Applier::new(Arc::clone(&store), Arc::clone(&shared), position))?;
+        recover::replay(&log, &mut Applier::new(Arc::clone(&store), position)?)?;
         let here = StateDigest::of(store.as_ref())?;
         let dir = config.data.join(SCRATCH);
         // A verification that did not finish may have left it.
         remove(&dir)?;
-        let built = build(config, ground, &dir, &log, &shared);
+        let built = build(config, ground, &dir, &log);
         remove(&dir)?;
         let built = built?;
         if built != here {
@@ -259,20 +265,14 @@ impl DirectoryReport {
 /// Where a store is built only to be compared.
 const SCRATCH: &str = "store.verify";
 
-fn build(
-    config: &EngineConfig,
-    ground: Ground,
-    dir: &Path,
-    log: &Log,
-    shared: &Arc<SharedCache>,
-) -> Result<StateDigest, OpenError> {
+fn build(config: &EngineConfig, ground: Ground, dir: &Path, log: &Log) -> Result<StateDigest, OpenError> {
     let failed = |error| OpenError::Io(format!("creating {}", dir.display()), error);
     std::fs::create_dir(dir).map_err(failed)?;
     // Of the kind that it is compared with.
     let store = Some(config.store_kind());
     let place = DirectoryPlace::new(&EngineConfig { data: dir.to_owned(), store, ..config.clone() });
     let ground = Ground { place: Box::new(place), ..ground };
-    let applier = recover::bring_up(&ground, ground.place.open()?, log, shared, &mut Recovery::default())?;
+    let applier = recover::bring_up(&ground, ground.place.open()?, log, &mut Recovery::default())?;
     Ok(StateDigest::of(applier.store().as_ref())?)
 }
 

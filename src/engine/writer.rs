@@ -20,18 +20,19 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::applier::Applier;
+use super::apply;
 use super::ground::Ground;
 use super::group::{Answer, Group, GroupFailure, Step};
 use super::health::SharedHealth;
 use super::recover;
-use super::requests::{Acknowledged, Request, RequestQueue, SubmitError};
+use super::requests::{Acknowledged, Request, RequestQueue, Submission, SubmitError};
 use super::set::{SetSummary, count_applied};
 use super::slot::StoreSlot;
 use super::snapshot::Begun;
-use crate::cache::SharedCache;
+use super::views::Views;
 use crate::config::Durability;
 use crate::limits::{BATCH_COMMANDS, GROUP_BYTES, GROUP_RECORDS, OPEN_SETS, PAUSE_MS, RECORD_PAYLOAD_BYTES};
-use crate::link::{Command, Operation, Outcome, Payload, SetId, decode_payload, encode_payload};
+use crate::link::{Actor, Command, Operation, Outcome, Payload, SetId, decode_payload, encode_payload};
 use crate::log::{Location, Log, LogError, OperationId};
 use crate::store::StoreError;
 use trouble::Trouble;
@@ -90,7 +91,7 @@ pub(super) fn run(mut writer: Writer, requests: &RequestQueue) {
 pub(super) struct Writer {
     ground: Arc<Ground>,
     log: Log,
-    shared: Arc<SharedCache>,
+    views: Arc<Views>,
     slot: Arc<StoreSlot>,
     health: SharedHealth,
     /// None while the store can't be used.
@@ -111,14 +112,14 @@ impl Writer {
         ground: Arc<Ground>,
         recovered: recover::Recovered,
         slot: Arc<StoreSlot>,
-        shared: Arc<SharedCache>,
+        views: Arc<Views>,
         health: SharedHealth,
     ) -> Self {
         Writer {
             looked: (ground.instant)(),
             ground,
             log: recovered.log,
-            shared,
+            views,
             slot,
             health,
             applier: Some(recovered.applier),
@@ -153,9 +154,9 @@ impl Writer {
         let mut goes_on = true;
         while let Some(request) = next.take() {
             match request {
-                Request::Batch { operation, commands, reply } => {
-                    let result = self.log_batch(operation, commands, &mut group);
-                    group.answers.push(Answer::Batch { result, reply });
+                Request::Change(submission, reply) => {
+                    let result = self.log_change(*submission, &mut group);
+                    group.answers.push(Answer::Change { result, reply });
                 }
                 Request::SetBegin { reply } => {
                     let result = self.log_set_begin(&mut group);
@@ -199,20 +200,17 @@ impl Writer {
         goes_on
     }
 
-    fn log_batch(
-        &mut self,
-        operation: Option<OperationId>,
-        commands: Vec<Command>,
-        group: &mut Group,
-    ) -> Result<Vec<Outcome>, SubmitError> {
+    fn log_change(&mut self, submission: Submission, group: &mut Group) -> Result<Vec<Outcome>, SubmitError> {
         self.check_open()?;
+        let Submission { actor, operation, change } = submission;
         // In the log it is what stands where there is none.
         let operation = operation.filter(|&id| id != OperationId::NONE);
-        let payload = Payload::Batch(commands);
-        let bytes = encode_payload(&payload);
-        let Payload::Batch(commands) = payload else { unreachable!("made above") };
-        if commands.len() > BATCH_COMMANDS || bytes.len() > RECORD_PAYLOAD_BYTES {
-            return Err(SubmitError::TooLarge { commands: commands.len(), bytes: bytes.len() });
+        let payload = Payload::Change(change);
+        let bytes = encode_payload(&payload, &actor);
+        let Payload::Change(change) = payload else { unreachable!("made above") };
+        let commands = apply::commands(&change);
+        if commands > BATCH_COMMANDS || bytes.len() > RECORD_PAYLOAD_BYTES {
+            return Err(SubmitError::TooLarge { commands, bytes: bytes.len() });
         }
         let time_ms = self.ground.now_ms();
         let named = operation.map(|id| (id, Operation::fingerprint_of(&bytes)));
@@ -227,7 +225,7 @@ impl Writer {
         // Before the batch is staged: without room it must leave nothing behind.
         self.make_room(bytes.len(), group)?;
         let sequence = self.log.next_sequence();
-        let judged = self.read_state(|applier| applier.judge(&mut group.staged, &commands, sequence, time_ms))?;
+        let judged = self.read_state(|applier| applier.judge(&mut group.staged, &change, sequence, time_ms))?;
         let result = judged.as_ref().map(|accepted| accepted.outcomes.clone()).map_err(Clone::clone);
         let operation = named.map(|(id, fingerprint)| (id, Operation { time_ms, fingerprint, result: result.clone() }));
         if let Some((id, operation)) = &operation {
@@ -257,7 +255,12 @@ impl Writer {
             return Err(SubmitError::TooManySets);
         }
         let set = SetId(self.log.next_sequence());
-        self.append(self.ground.now_ms(), OperationId::NONE, &encode_payload(&Payload::SetBegin), group)?;
+        self.append(
+            self.ground.now_ms(),
+            OperationId::NONE,
+            &encode_payload(&Payload::SetBegin, &Actor::local()),
+            group,
+        )?;
         self.open_sets.insert(set, None);
         group.steps.push(Step::SetBegin { set, chain: self.log.chain() });
         Ok(set)
@@ -269,7 +272,7 @@ impl Writer {
             // It can't be committed any more; its parts would only take room.
             return;
         }
-        let bytes = encode_payload(&Payload::SetPart(set, commands));
+        let bytes = encode_payload(&Payload::SetPart(set, commands), &Actor::local());
         let logged =
             self.check_open().and_then(|()| self.append(self.ground.now_ms(), OperationId::NONE, &bytes, group));
         match logged {
@@ -425,7 +428,7 @@ impl Writer {
 
     fn log_commit(&mut self, set: SetId) -> Result<u64, SubmitError> {
         let time_ms = self.ground.now_ms();
-        let payload = encode_payload(&Payload::SetCommit(set));
+        let payload = encode_payload(&Payload::SetCommit(set), &Actor::local());
         self.append(time_ms, OperationId::NONE, &payload, &mut Group::default())?;
         self.make_log_durable().map_err(|error| match self.log_failed(&error) {
             SubmitError::Closed { reason } => SubmitError::OutcomeUnknown { reason },

@@ -4,9 +4,10 @@
 //! - [`record`]: one record, bytes to type and back.
 //! - [`segment`]: one file: its header, and where its records end. `tail`: what lies behind them, and what damage is.
 //! - [`LogDirectory`]: where a log lies: open, begin, verify. [`Log`]: append, sync, rotate, cut. [`Replay`]: read it
-//!   again. `survey`: all that is wrong with it.
+//!   again. `browse`: look records up while it is written. `survey`: all that is wrong with it.
 //! - [`disk`]: the seam under all that.
 
+mod browse;
 mod directory;
 pub mod disk;
 mod hint;
@@ -20,6 +21,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use browse::Wanted;
+pub use browse::{Browsed, BrowsedRecord};
 pub(crate) use directory::is_full;
 pub use directory::{Beginning, KnownDurable, Log, LogDirectory, LogEnd, LogOpened, TornTail};
 pub(crate) use hint::hint;

@@ -26,7 +26,16 @@ pub const MAGIC: [u8; 3] = *b"CRM";
 
 /// The version of the format: the byte behind [`MAGIC`]. Another version keeps checksum and length where they are,
 /// so that this one knows a record of it for what it is.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
+
+/// The oldest version that is read. Its payloads are those of this one, without what came later: options of links, hosts,
+/// tokens, and who made a change. No single bit makes one version look like the other.
+const OLDEST_VERSION: u8 = 1;
+
+/// Whether records of a version can be read.
+pub(super) fn is_known(version: u8) -> bool {
+    (OLDEST_VERSION..=VERSION).contains(&version)
+}
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 112;
@@ -137,7 +146,7 @@ pub enum RecordError {
     #[error("the record says that its payload has {0} bytes; at most {RECORD_PAYLOAD_BYTES} are allowed")]
     Length(u32),
     /// It is whole and intact, and of another version of the format.
-    #[error("the record has format {0}; this version of carom reads format {VERSION}")]
+    #[error("the record has format {0}; this version of carom reads format {OLDEST_VERSION} to {VERSION}")]
     Version(u8),
     /// Its bytes are not the ones that were written.
     #[error("the record has the checksum {found:08x} and should have {expected:08x}")]
@@ -192,7 +201,7 @@ impl<'b> Record<'b> {
         }
         let version = header[3];
         let payload_bytes = u32::from_le_bytes(field(header, 8));
-        if version == VERSION && payload_bytes as usize > RECORD_PAYLOAD_BYTES {
+        if is_known(version) && payload_bytes as usize > RECORD_PAYLOAD_BYTES {
             return Err(RecordError::Length(payload_bytes));
         }
         let length = HEADER_BYTES + payload_bytes as usize;
@@ -202,7 +211,7 @@ impl<'b> Record<'b> {
         if expected != found {
             return Err(RecordError::Checksum { expected, found });
         }
-        if version != VERSION {
+        if !is_known(version) {
             return Err(RecordError::Version(version));
         }
         let record = Record {
@@ -273,10 +282,18 @@ mod tests {
     fn a_whole_record_of_another_version_is_known_for_one() {
         let mut bytes = Vec::new();
         record(b"payload").encode_into(&mut bytes);
-        bytes[3] = 2;
-        assert_eq!(Record::decode(&bytes), Err(RecordError::Version(2)));
+        bytes[3] = VERSION + 1;
+        assert_eq!(Record::decode(&bytes), Err(RecordError::Version(VERSION + 1)));
         bytes[40] ^= 1;
         assert!(matches!(Record::decode(&bytes), Err(RecordError::Checksum { .. })));
+    }
+
+    #[test]
+    fn a_record_of_the_version_before_is_read() {
+        let mut bytes = Vec::new();
+        record(b"payload").encode_into(&mut bytes);
+        bytes[3] = OLDEST_VERSION;
+        assert_eq!(Record::decode(&bytes).unwrap().0, record(b"payload"));
     }
 
     #[test]

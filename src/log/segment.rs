@@ -188,6 +188,11 @@ impl Reader {
         Ok(Reader { path: path.to_owned(), header, file, file_bytes, window: Vec::new(), window_start: 0 })
     }
 
+    /// The file, for those who look at it in another way.
+    pub(super) fn into_file(self) -> Box<dyn DiskFile> {
+        self.file
+    }
+
     /// The bytes from `offset` on: at least `bytes`, which are at most [`WINDOW_BYTES`], or all up to the end of
     /// the file.
     pub(super) fn at(&mut self, offset: usize, bytes: usize) -> Result<&[u8], LogError> {

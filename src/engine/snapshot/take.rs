@@ -9,11 +9,12 @@ use crossbeam_channel::Receiver;
 
 use super::overlay::{End, Overlay};
 use super::{Manifest, SnapshotError, SnapshotHeader, SnapshotWriter};
+use crate::engine::apply::decode_codes;
 use crate::engine::ground::Ground;
 use crate::engine::read::decode_entry;
 use crate::engine::requests::{Request, Requests, SubmitError};
 use crate::limits::{SNAPSHOT_OVERLAY_BYTES, SNAPSHOT_STEP_ENTRIES};
-use crate::link::{DecodeError, Operation};
+use crate::link::{DecodeError, Operation, decode_host, decode_token};
 use crate::store::{Position, Store, StoreError, keyspace};
 
 /// Why no snapshot was taken. Nothing is lost by that: the log is only cut below one that was.
@@ -75,6 +76,15 @@ fn check_value(typed: &[u8], value: &[u8]) -> Result<(), StoreError> {
             let id = id.try_into().map_err(|_| damaged(DecodeError::Missing("operation id")))?;
             Operation::decode(id, value).map(drop).map_err(damaged)
         }
+        Some((keyspace::HOST, name)) => {
+            let damaged = |error| StoreError::Damaged { key: "the settings of a host".to_owned(), error };
+            decode_host(name, value).map(drop).map_err(damaged)
+        }
+        Some((keyspace::TOKEN, id)) => {
+            let damaged = |error| StoreError::Damaged { key: "a token".to_owned(), error };
+            decode_token(id, value).map(drop).map_err(damaged)
+        }
+        Some((keyspace::CODES, _)) => decode_codes(typed, value).map(drop),
         _ => Ok(()),
     }
 }

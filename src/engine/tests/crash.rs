@@ -8,7 +8,7 @@ use crate::engine::writer;
 /// Batches larger than a chunk, single changes, sets that overlap them, one that is dropped. Goes on after errors.
 fn changes(requests: &Requests) {
     let ask = |commands: Vec<Command>| {
-        let _ = requests.ask(|reply| Request::Batch { operation: None, commands, reply });
+        let _ = requests.ask(|reply| change(None, commands, reply));
     };
     let text = |index: u64| format!("/{}{}", index / 2, ["", "?q"][index as usize % 2]);
     ask((0..260).map(|index| put(&text(index), index)).collect());

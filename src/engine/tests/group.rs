@@ -13,7 +13,7 @@ type Answer = Receiver<Result<Acknowledged<Vec<Outcome>>, SubmitError>>;
 /// Puts a request in the queue; the group begins when the writer does.
 fn send(requests: &Requests, commands: Vec<Command>) -> Answer {
     let (reply, answer) = crossbeam_channel::bounded(1);
-    requests.send(Request::Batch { operation: None, commands, reply }).unwrap();
+    requests.send(change(None, commands, reply)).unwrap();
     answer
 }
 
@@ -83,7 +83,10 @@ fn simulated() -> (SimulatedDisk, LogDirectory) {
     let disk = SimulatedDisk::new(7);
     let log = log_directory(Arc::new(disk.clone()), Path::new("/log"));
     let mut opened = log.open(&[]).unwrap().log;
-    let payload = crate::link::encode_payload(&crate::link::Payload::Batch(vec![put("/before", 1)]));
+    let payload = {
+        let payload = crate::link::Payload::Change(Change::Links(vec![put("/before", 1)]));
+        crate::link::encode_payload(&payload, &Actor::local())
+    };
     opened.append(1, crate::log::OperationId::NONE, &payload).unwrap();
     opened.sync().unwrap();
     (disk, log)
@@ -177,11 +180,11 @@ fn a_set_whose_parts_can_not_be_read_back_leaves_nothing_in_the_store() {
     requests.send(Request::Stop).unwrap();
     let opened = log.open(&[]).unwrap().log;
     let position = store.position().unwrap().unwrap();
-    let shared = Arc::new(SharedCache::new(1 << 20));
-    let applier = Applier::new(Arc::clone(&store), Arc::clone(&shared), position);
+    let views = Views::new(1 << 20, None);
+    let applier = attached(Arc::clone(&store), Arc::clone(&views), position);
     let recovered = recover::Recovered { log: opened, applier, report: Recovery::default(), bytes_since_snapshot: 0 };
     let slot = Arc::new(StoreSlot::new(Arc::clone(&store)));
-    let writer = Writer::new(Arc::new(ground(log.clone())), recovered, slot, shared, SharedHealth::default());
+    let writer = Writer::new(Arc::new(ground(log.clone())), recovered, slot, views, SharedHealth::default());
     disk.fail_read_in(2);
     crate::engine::writer::run(writer, &queue);
     assert_eq!(begun.recv().unwrap().unwrap(), set);
@@ -207,17 +210,17 @@ fn what_is_forgotten_does_not_depend_on_restarts() {
             let (requests, queue) = requests::requests();
             let (reply, answer) = crossbeam_channel::bounded(1);
             let operation = Some(crate::log::OperationId([id; 16]));
-            requests.send(Request::Batch { operation, commands: vec![put("/a", time_ms)], reply }).unwrap();
+            requests.send(change(operation, vec![put("/a", time_ms)], reply)).unwrap();
             requests.send(Request::Stop).unwrap();
             let applier = {
                 let position = store.position().unwrap().unwrap_or_else(|| recover::beginning(&opened));
-                Applier::new(Arc::clone(&store), Arc::new(SharedCache::new(1 << 20)), position)
+                attached(Arc::clone(&store), Views::new(1 << 20, None), position)
             };
             let recovered =
                 recover::Recovered { log: opened, applier, report: Recovery::default(), bytes_since_snapshot: 0 };
             let slot = Arc::new(StoreSlot::new(Arc::clone(&store)));
-            let shared = Arc::new(SharedCache::new(1 << 20));
-            let writer = Writer::new(Arc::new(ground), recovered, slot, shared, SharedHealth::default());
+            let views = Views::new(1 << 20, None);
+            let writer = Writer::new(Arc::new(ground), recovered, slot, views, SharedHealth::default());
             crate::engine::writer::run(writer, &queue);
             answer.recv().unwrap().unwrap();
         }
@@ -305,11 +308,11 @@ fn a_writer_that_panicked_is_an_error_when_the_engine_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let (owned, _) = open(dir.path());
     submit(owned.engine(), vec![put("/a", 1)]).unwrap();
-    let OwnedEngine { engine, ground, writer, snapshots } = owned;
+    let OwnedEngine { engine, ground, writer, snapshots, uses } = owned;
     engine.requests.send(Request::Stop).unwrap();
     writer.join().unwrap();
     let writer = std::thread::spawn(|| panic!("the writer's, for a test"));
-    let closed = OwnedEngine { engine, ground, writer, snapshots }.close();
+    let closed = OwnedEngine { engine, ground, writer, snapshots, uses }.close();
     assert!(matches!(closed, Err(crate::engine::CloseError::WriterPanicked)), "{closed:?}");
     let (owned, _) = open(dir.path());
     assert_eq!(owned.engine().digest().unwrap().entries, 1);

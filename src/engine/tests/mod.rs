@@ -2,6 +2,7 @@
 
 mod crash;
 mod group;
+mod hosts;
 mod model;
 mod operations;
 mod read_path;
@@ -9,6 +10,7 @@ mod sets;
 mod simulation;
 mod snapshots;
 mod store;
+mod uses;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,15 +21,22 @@ use super::applier::Applier;
 use super::ground::Ground;
 use super::health::SharedHealth;
 use super::place::StorePlace;
+use super::requests::{Reply, Request};
 use super::slot::StoreSlot;
 use super::snapshot::SnapshotDirectory;
+use super::views::Views;
 use super::writer::Writer;
-use super::{Engine, EngineConfig, OpenError, OwnedEngine, Recovery, SetAside, StateDigest, SubmitError, recover};
-use crate::cache::SharedCache;
+use super::{
+    Acknowledged, Engine, EngineConfig, OpenError, OwnedEngine, Recovery, SetAside, StateDigest, Submission,
+    SubmitError, recover,
+};
 use crate::config::Durability;
-use crate::link::{Action, Command, Destination, LinkKey, Outcome, Precondition, Status, Target};
+use crate::link::{
+    Action, Actor, Chains, Change, Command, Destination, Edit, LinkKey, LinkOptions, LinkPatch, Outcome, Precondition,
+    SetLink, Status, Tag, Tags, Target, Title,
+};
 use crate::log::disk::{Disk, RealDisk};
-use crate::log::{Log, LogDirectory};
+use crate::log::{Log, LogDirectory, OperationId};
 use crate::store::{MemoryStore, Position, Store, StoreError, StoreKind, Write};
 
 fn config(data: &Path) -> EngineConfig {
@@ -56,6 +65,21 @@ fn to(target: u64) -> Action {
     Action::Put(Destination::new(Status::Found, Some(target)).unwrap())
 }
 
+/// An action that gives a link tags, and a path that counts as a generated code.
+fn set(target: u64, tags: &[&str]) -> Action {
+    let Action::Put(destination) = to(target) else { unreachable!("that is what it makes") };
+    let tags = Tags::new(tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect()).unwrap();
+    let options = LinkOptions { tags, ..LinkOptions::default() };
+    Action::Set(Box::new(SetLink { destination, options, chains: Chains::Refuse, is_generated: true }))
+}
+
+/// An action that changes the title of a link, and its tags.
+fn patch(title: u64, tags: &[&str]) -> Action {
+    let tags = Tags::new(tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect()).unwrap();
+    let title = Edit::Set(Title::parse(&format!("number {title}")).unwrap());
+    Action::Patch(Box::new(LinkPatch { title, tags: Some(tags), ..LinkPatch::default() }), Chains::Refuse)
+}
+
 fn put(text: &str, target: u64) -> Command {
     Command { key: key(text), action: to(target), precondition: Precondition::None }
 }
@@ -70,6 +94,12 @@ fn delete(text: &str) -> Command {
 
 fn submit(engine: &Engine, commands: Vec<Command>) -> Result<Vec<Outcome>, SubmitError> {
     engine.submit(None, commands).map(|acknowledged| acknowledged.outcome)
+}
+
+/// What asks the writer for changes of links.
+fn change(operation: Option<OperationId>, commands: Vec<Command>, reply: Reply<Acknowledged<Vec<Outcome>>>) -> Request {
+    let submission = Submission { actor: Actor::local(), operation, change: Change::Links(commands) };
+    Request::Change(Box::new(submission), reply.into())
 }
 
 /// A log of small segments, which are read faster.
@@ -115,13 +145,20 @@ impl StorePlace for NoPlace {
     }
 }
 
+/// The state of a store, which these views show.
+fn attached(store: Arc<dyn Store>, views: Arc<Views>, position: Position) -> Applier {
+    let mut applier = Applier::new(store, position).unwrap();
+    applier.attach(views);
+    applier
+}
+
 /// A writer of a log on a store that holds nothing yet.
 fn writer(ground: Ground, log: Log, store: Arc<dyn Store>) -> Writer {
-    let shared = Arc::new(SharedCache::new(1 << 20));
-    let applier = Applier::new(Arc::clone(&store), Arc::clone(&shared), recover::beginning(&log));
+    let views = Views::new(1 << 20, None);
+    let applier = attached(Arc::clone(&store), Arc::clone(&views), recover::beginning(&log));
     let recovered = recover::Recovered { log, applier, report: Recovery::default(), bytes_since_snapshot: 0 };
     let slot = Arc::new(StoreSlot::with_patience(store, Duration::ZERO));
-    Writer::new(Arc::new(ground), recovered, slot, shared, SharedHealth::default())
+    Writer::new(Arc::new(ground), recovered, slot, views, SharedHealth::default())
 }
 
 /// The state that the log in a data directory leads to, by the store in memory.
@@ -135,7 +172,7 @@ fn digest_of_log(data: &Path) -> StateDigest {
 /// Brings a store to the end of the log, as a start does.
 fn resume(log: &Log, store: &Arc<dyn Store>) -> Result<u64, OpenError> {
     let position = store.position()?.unwrap_or_else(|| recover::beginning(log));
-    recover::replay(log, &mut Applier::new(Arc::clone(store), Arc::new(SharedCache::new(1 << 20)), position))
+    recover::replay(log, &mut Applier::new(Arc::clone(store), position)?)
 }
 
 /// A store in memory that takes only so many batches.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::link::Refusal;
+use crate::link::{Edit, LinkPatch, Refusal, Subject};
 
 const KEYS: [&str; 6] = ["/a", "/b", "/a?x=1", "/a?x=2", "h.example/a", "h.example/a?x=1"];
 
-/// Version and destination of each link.
-type Model = BTreeMap<LinkKey, (u64, Destination)>;
+/// Version of each link, and what it says.
+type Model = BTreeMap<LinkKey, (u64, (Destination, LinkOptions))>;
 
 /// What an engine must answer, link numbers aside.
 #[derive(Debug, PartialEq)]
@@ -41,23 +41,38 @@ fn run(model: &mut Model, commands: &[Command]) -> Result<Vec<Expected>, LinkKey
         let met = match precondition {
             Precondition::None => true,
             Precondition::Absent => link.is_none(),
+            Precondition::Present => link.is_some(),
             Precondition::Version(version) => link.as_ref().is_some_and(|link| link.0 == *version),
         };
         if !met {
             return Err(key.clone());
         }
-        outcomes.push(match (action, link) {
-            (Action::Put(to), None) => {
-                after.insert(key.clone(), (1, to.clone()));
+        let said = match (action, &link) {
+            (Action::Put(to), None) => Some((to.clone(), LinkOptions::default())),
+            (Action::Put(to), Some((_, (_, options)))) => Some((to.clone(), options.clone())),
+            (Action::Set(set), _) => Some((set.destination.clone(), set.options.clone())),
+            (Action::Patch(..), None) => return Err(key.clone()),
+            (Action::Patch(patch, _), Some((_, (to, options)))) => {
+                let LinkPatch { title: Edit::Set(title), tags: Some(tags), .. } = &**patch else {
+                    unreachable!("that is what is patched here")
+                };
+                let options = LinkOptions { title: Some(title.clone()), tags: tags.clone(), ..options.clone() };
+                Some((to.clone(), options))
+            }
+            (Action::Delete, _) => None,
+        };
+        outcomes.push(match (said, link) {
+            (Some(said), None) => {
+                after.insert(key.clone(), (1, said));
                 Expected::Created
             }
-            (Action::Put(to), Some((_, from))) if *to == from => Expected::Unchanged,
-            (Action::Put(to), Some((version, _))) => {
-                after.insert(key.clone(), (version + 1, to.clone()));
+            (Some(said), Some((_, before))) if said == before => Expected::Unchanged,
+            (Some(said), Some((version, _))) => {
+                after.insert(key.clone(), (version + 1, said));
                 Expected::Replaced(version + 1)
             }
-            (Action::Delete, None) => Expected::Unchanged,
-            (Action::Delete, Some(_)) => {
+            (None, None) => Expected::Unchanged,
+            (None, Some(_)) => {
                 after.remove(key);
                 Expected::Deleted
             }
@@ -71,10 +86,17 @@ fn command() -> impl Strategy<Value = Command> {
     let precondition = prop_oneof![
         6 => Just(Precondition::None),
         1 => Just(Precondition::Absent),
+        1 => Just(Precondition::Present),
         2 => (1..4u64).prop_map(Precondition::Version),
     ];
-    (0..KEYS.len(), 0..4u64, precondition).prop_map(|(index, target, precondition)| {
-        let action = if target == 0 { Action::Delete } else { to(target) };
+    (0..KEYS.len(), 0..4u64, 0..8u64, precondition).prop_map(|(index, target, kind, precondition)| {
+        let tags = &["a", "b"][..kind as usize % 3];
+        let action = match (target, kind) {
+            (0, _) => Action::Delete,
+            (_, 0..4) => to(target),
+            (_, 4..7) => set(target, tags),
+            _ => patch(target, tags),
+        };
         Command { key: key(KEYS[index]), action, precondition }
     })
 }
@@ -83,7 +105,7 @@ fn assert_state(engine: &Engine, model: &Model) {
     for text in KEYS {
         let key = key(text);
         let entry = engine.stored_entry(key.as_str()).unwrap();
-        let found = entry.link.map(|link| (link.version, link.destination));
+        let found = entry.link.map(|link| (link.version, (link.destination, link.options)));
         assert_eq!(found.as_ref(), model.get(&key), "{text}");
         let with_query = |other: &&LinkKey| other.has_query() && other.path_key() == key.as_str();
         assert_eq!(entry.query_links as usize, model.keys().filter(with_query).count(), "{text}");
@@ -108,9 +130,13 @@ proptest! {
                     prop_assert_eq!(Ok(outcomes), expected);
                 }
                 Err(SubmitError::Refused(refusal)) => {
-                    let (Refusal::Exists { key, .. } | Refusal::VersionMismatch { key, .. } | Refusal::NotFound(key)) =
-                        refusal;
-                    prop_assert_eq!(Err(key), expected);
+                    let (Refusal::Exists { subject, .. } | Refusal::VersionMismatch { subject, .. } | Refusal::NotFound(subject)) =
+                        refusal
+                    else {
+                        panic!("{refusal}");
+                    };
+                    let expected = expected.map_err(Subject::Link);
+                    prop_assert_eq!(Err(subject), expected);
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -127,9 +153,9 @@ proptest! {
 }
 
 /// A batch, or a set.
-type Change = (bool, Vec<Command>);
+type Batch = (bool, Vec<Command>);
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+fn changes() -> impl Strategy<Value = Vec<Batch>> {
     let batch = proptest::collection::vec(command(), 1..6).prop_map(|commands| (false, commands));
     // Many links, so that a change is applied in several chunks, of which sled and fjall have different ones.
     let put_many = (1..1_500u64, 1..4u64).prop_map(|(links, target)| {
@@ -141,7 +167,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
     proptest::collection::vec(prop_oneof![4 => batch, 1 => set], 1..12)
 }
 
-fn make(engine: &Engine, (is_set, commands): &Change) {
+fn make(engine: &Engine, (is_set, commands): &Batch) {
     if *is_set {
         let mut set = engine.begin_set().unwrap();
         commands.iter().for_each(|command| set.add(command.key.clone(), command.action.clone()).unwrap());

@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::engine::requests::{self, Request, RequestQueue, Requests};
-use crate::limits::{OPERATION_MEMORY_MS, OPERATION_MEMORY_SLACK_MS};
+use crate::engine::requests::{self, RequestQueue, Requests};
+use crate::limits::{OPERATION_MEMORY_MS, OPERATION_MEMORY_SLACK_MS, OPERATIONS_FORGOTTEN};
 use crate::link::Refusal;
 use crate::log::OperationId;
 use crate::store::keyspace;
@@ -95,7 +95,7 @@ impl Hand {
             .into_iter()
             .map(|(operation, commands)| {
                 let (reply, answer) = crossbeam_channel::bounded(1);
-                self.requests.send(Request::Batch { operation, commands, reply }).unwrap();
+                self.requests.send(change(operation, commands, reply)).unwrap();
                 answer
             })
             .collect();
@@ -185,7 +185,8 @@ fn old_operations_leave_the_store_and_a_replay_forgets_the_same_ones() {
     assert_eq!(hand.remembered(), [201, 201]);
     hand.pass(OPERATION_MEMORY_SLACK_MS);
     some(&mut hand, 3);
-    assert_eq!(hand.remembered(), [204 - 96, 204 - 96]);
+    let left = 204 - 3 * OPERATIONS_FORGOTTEN;
+    assert_eq!(hand.remembered(), [left, left]);
     some(&mut hand, 20);
     assert_eq!(hand.remembered(), [24, 24]);
     assert_eq!(digest_of_log_in(dir.path()), StateDigest::of(hand.store.as_ref()).unwrap());

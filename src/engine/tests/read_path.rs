@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::*;
 use crate::cache::CachedLink;
 use crate::engine::applier::ReplayedRecord;
-use crate::engine::{Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
+use crate::engine::{Found, HostView, Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
 use crate::link::RequestKey;
 use crate::log::OperationId;
 
@@ -43,11 +43,11 @@ impl<'a> Worker<'a> {
         let mut fetched = Vec::new();
         loop {
             self.key.set(Some(b"h.example"), path.as_bytes(), query.map(str::as_bytes));
-            let number = |link: crate::cache::LinkView<'_>| {
-                let target = std::str::from_utf8(link.target).unwrap();
+            let number = |found: Found<'_>| {
+                let target = std::str::from_utf8(found.link.target).unwrap();
                 target.strip_prefix("https://to.example/").unwrap().parse().unwrap()
             };
-            match resolve(&mut self.path.lookup(&fetched), &mut self.key, number) {
+            match resolve(&mut self.path.lookup(&fetched), &mut self.key, &HostView::default(), number) {
                 Ok(Resolved::Link(number)) => break Some(number),
                 Ok(Resolved::NotFound) => break None,
                 Err(miss) => {
@@ -155,18 +155,18 @@ fn nobody_reads_what_was_before_an_acknowledged_change() {
 /// A store under which a reader comes just before and just after each batch of writes.
 struct Peeked {
     inner: MemoryStore,
-    shared: Arc<SharedCache>,
+    views: Arc<Views>,
 }
 
 const PEEKED: &[u8] = b"*/peeked";
 
 impl Peeked {
     fn peek(&self) {
-        let hash = self.shared.hash(PEEKED);
-        let stamp = self.shared.stamp(hash);
-        if self.shared.get(hash, PEEKED).is_none() {
+        let hash = self.views.cache.hash(PEEKED);
+        let stamp = self.views.cache.stamp(hash);
+        if self.views.cache.get(hash, PEEKED).is_none() {
             let entry = read::stored_entry(&self.inner, PEEKED).unwrap();
-            self.shared.fill(hash, stamp, read::cached_link(PEEKED, &entry));
+            self.views.cache.fill(hash, stamp, read::cached_link(PEEKED, &entry));
         }
     }
 }
@@ -212,9 +212,9 @@ impl Store for Peeked {
 fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
     let dir = tempfile::tempdir().unwrap();
     let log = open_log(dir.path());
-    let shared = Arc::new(SharedCache::new(1 << 20));
-    let store = Arc::new(Peeked { inner: MemoryStore::default(), shared: Arc::clone(&shared) });
-    let mut applier = Applier::new(store, Arc::clone(&shared), recover::beginning(&log));
+    let views = Views::new(1 << 20, None);
+    let store = Arc::new(Peeked { inner: MemoryStore::default(), views: Arc::clone(&views) });
+    let mut applier = attached(store, Arc::clone(&views), recover::beginning(&log));
     for version in 1..4 {
         let record = ReplayedRecord {
             sequence: version,
@@ -223,9 +223,9 @@ fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
             operation: OperationId::NONE,
             fingerprint: [0; 16],
         };
-        applier.apply_recovered(&[put("/peeked", version)], &record).unwrap();
+        applier.apply_recovered(&Change::Links(vec![put("/peeked", version)]), &record).unwrap();
         applier.flush().unwrap();
-        let cached = shared.get(shared.hash(PEEKED), PEEKED).unwrap();
+        let cached = views.cache.get(views.cache.hash(PEEKED), PEEKED).unwrap();
         assert_eq!(cached.link().unwrap().target, format!("https://to.example/{version}").as_bytes());
     }
 }
@@ -277,7 +277,7 @@ fn a_read_that_panics_is_answered_and_so_is_the_next() {
     let engine = Arc::new(Engine {
         config: super::config(dir.path()),
         log_id: crate::log::LogId::random(),
-        shared: Arc::new(SharedCache::new(1 << 20)),
+        views: Views::new(1 << 20, None),
         store: Arc::new(StoreSlot::new(Arc::new(Panicking::default()))),
         requests: crate::engine::requests::requests().0,
         health: SharedHealth::default(),
@@ -288,8 +288,8 @@ fn a_read_that_panics_is_answered_and_so_is_the_next() {
     let (sender, answers) = crossbeam_channel::unbounded();
     let reply: Arc<dyn ReadReply> = Arc::new(Answers(sender));
     let read = |key: &[u8]| {
-        let hash = engine.shared.hash(key);
-        let miss = Miss { key: key.into(), hash, stamp: engine.shared.stamp(hash) };
+        let hash = engine.views.cache.hash(key);
+        let miss = Miss { key: key.into(), hash, stamp: engine.views.cache.stamp(hash) };
         assert!(pool.read(miss, 0, Arc::clone(&reply)).is_ok());
         answers.recv_timeout(Duration::from_secs(20)).expect("no answer")
     };

@@ -13,21 +13,21 @@ use crate::store::keyspace;
 fn digest_up_to(data: &Path, sequence: u64) -> StateDigest {
     let log = open_log(&data.join("log"));
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    let shared = Arc::new(SharedCache::new(0));
-    let mut applier = Applier::new(Arc::clone(&store), shared, recover::beginning(&log));
+    let views = Views::new(0, None);
+    let mut applier = attached(Arc::clone(&store), views, recover::beginning(&log));
     let mut replay = log.replay(1).unwrap();
     while let Some((_, record)) = replay.next().unwrap() {
         if record.sequence > sequence {
             break;
         }
-        let crate::link::Payload::Batch(commands) = decode_payload(record.payload).unwrap() else {
+        let crate::link::Payload::Change(change) = decode_payload(record.payload).unwrap() else {
             panic!("only batches are written here")
         };
         let (sequence, time_ms, operation) = (record.sequence, record.time_ms, record.operation);
         let fingerprint = crate::link::Operation::fingerprint_of(record.payload);
         let chain = replay.chain();
         let place = crate::engine::applier::ReplayedRecord { sequence, time_ms, chain, operation, fingerprint };
-        applier.apply_recovered(&commands, &place).unwrap();
+        applier.apply_recovered(&change, &place).unwrap();
     }
     applier.flush().unwrap();
     StateDigest::of(store.as_ref()).unwrap()

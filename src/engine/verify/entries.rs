@@ -1,11 +1,13 @@
 //! Whether what a store holds is whole and of one piece.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::engine::StateDigest;
+use crate::engine::apply::decode_codes;
 use crate::engine::digest::Digester;
-use crate::engine::read::decode_entry;
-use crate::link::Operation;
+use crate::engine::read::{decode_entry, stored_entry};
+use crate::link::{Link, Operation, Tag, decode_host, decode_token};
 use crate::store::{Store, StoreError, keyspace};
 
 /// What was found in a store.
@@ -15,6 +17,10 @@ pub(super) struct Entries {
     pub(super) state: Option<StateDigest>,
     /// Remembered operations.
     pub(super) operations: u64,
+    /// Hosts that have settings.
+    pub(super) hosts: u64,
+    /// Tokens.
+    pub(super) tokens: u64,
     /// What is wrong.
     pub(super) damages: Vec<String>,
     /// Places of operations in time.
@@ -23,6 +29,12 @@ pub(super) struct Entries {
     query_links: u64,
     /// How many of them the entries of their paths know of.
     query_links_known: u64,
+    /// Tags of links.
+    tags: u64,
+    /// Links in the index of tags.
+    tags_indexed: u64,
+    /// How many links with generated codes there are that no count was found for yet, each by the key of its count.
+    codes: BTreeMap<Vec<u8>, u64>,
 }
 
 /// Most damages that are told one by one.
@@ -80,6 +92,31 @@ impl Entries {
                 self.times += 1;
                 Ok(None)
             }
+            Some((keyspace::TAG, indexed)) => self.look_at_tag(store, indexed, value),
+            Some((keyspace::HOST, name)) => {
+                self.hosts += 1;
+                let damage = decode_host(name, value).err();
+                Ok(damage.map(|error| format!("the store's host `{}` is damaged: {error}", name.escape_ascii())))
+            }
+            Some((keyspace::TOKEN, id)) => {
+                self.tokens += 1;
+                let name = hex(id);
+                Ok(match decode_token(id, value) {
+                    Err(error) => Some(format!("the store's token {name} is damaged: {error}")),
+                    Ok(token) if token.id.0 != id => Some(format!("the store's token {name} says to be {}", token.id)),
+                    Ok(_) => None,
+                })
+            }
+            Some((keyspace::CODES, name)) => {
+                let links = self.codes.remove(typed).unwrap_or(0);
+                let name = name.escape_ascii();
+                Ok(match decode_codes(typed, value) {
+                    Err(error) => Some(error.to_string()),
+                    Ok(count) => (count != links).then(|| {
+                        format!("the store's count of generated codes `{name}` says {count}, and there are {links}")
+                    }),
+                })
+            }
             _ => Ok(Some(format!("the store has an entry of no known type, with the key {}", hex(typed)))),
         }
     }
@@ -91,6 +128,12 @@ impl Entries {
         };
         if key.contains(&b'?') {
             self.query_links += u64::from(entry.link.is_some());
+        }
+        if let Some(link) = &entry.link {
+            self.tags += link.options.tags.iter().count() as u64;
+            if link.is_generated {
+                *self.codes.entry(codes_key(link)).or_default() += 1;
+            }
         }
         if entry.query_links == 0 {
             return Ok(None);
@@ -111,8 +154,37 @@ impl Entries {
             .then(|| format!("the store's entry of `{path}` counts {told} links with a query, and there are {found}")))
     }
 
+    fn look_at_tag(&mut self, store: &dyn Store, indexed: &[u8], value: &[u8]) -> Result<Option<String>, StoreError> {
+        self.tags_indexed += 1;
+        let name = indexed.escape_ascii();
+        let Some((tag, key)) = keyspace::split_tag(indexed) else {
+            return Ok(Some(format!("the store's index of tags has the entry `{name}`, which names no link")));
+        };
+        if !value.is_empty() {
+            return Ok(Some(format!("the store's index of tags has a value under `{name}`")));
+        }
+        let link = match stored_entry(store, key) {
+            Ok(entry) => entry.link,
+            // That is told where the entry itself is looked at.
+            Err(StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let tag = std::str::from_utf8(tag).ok().and_then(|tag| Tag::parse(tag).ok());
+        let has_it = link.zip(tag).is_some_and(|(link, tag)| link.options.tags.contains(&tag));
+        Ok((!has_it)
+            .then(|| format!("the store's index of tags has `{name}`, and there is no such link with this tag")))
+    }
+
     fn compare_counts(&mut self) {
-        let Entries { operations, times, query_links, query_links_known, .. } = *self;
+        let Entries { operations, times, query_links, query_links_known, tags, tags_indexed, .. } = *self;
+        for (typed, links) in std::mem::take(&mut self.codes) {
+            let name = typed[1..].escape_ascii();
+            self.damages.push(format!("the store has no count of generated codes `{name}`, and there are {links}"));
+        }
+        if tags != tags_indexed {
+            self.damages
+                .push(format!("the store's links have {tags} tags, and {tags_indexed} are in the index of tags"));
+        }
         if query_links != query_links_known {
             self.damages.push(format!(
                 "the store has {query_links} links with a query, and their paths know of {query_links_known}"
@@ -123,6 +195,12 @@ impl Entries {
                 .push(format!("the store remembers {operations} operations, and {times} are in the order of times"));
         }
     }
+}
+
+/// The key of the count that a link with a generated code is part of; of one that no count has room for, another.
+fn codes_key(link: &Link) -> Vec<u8> {
+    let length = link.key.path_key().len() - link.key.host().len() - 1;
+    keyspace::codes_key(link.key.host(), u8::try_from(length).unwrap_or(0))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -157,16 +157,17 @@ impl Writer {
         self.applier.take().iter().for_each(Applier::stop_snapshot);
         let broken = "the store failed while it was being written".to_owned();
         self.open_sets.values_mut().for_each(|reason| *reason = Some(broken.clone()));
-        let (ground, log, shared) = (&self.ground, &self.log, &self.shared);
+        let (ground, log) = (&self.ground, &self.log);
         let reopened = self.slot.replace(|| {
-            let (applier, report) = recover::reopen(ground, log, shared).map_err(|error| error.to_string())?;
+            let (applier, report) = recover::reopen(ground, log).map_err(|error| error.to_string())?;
             Ok((Arc::clone(applier.store()), (applier, report)))
         });
         match reopened {
-            Ok((applier, report)) => {
+            Ok((mut applier, report)) => {
                 say_what_was_found(&report);
                 // What was changed before the failure and what was applied again now: nobody knows which is cached.
-                self.shared.clear();
+                self.views.cache.clear();
+                applier.attach(Arc::clone(&self.views));
                 self.applier = Some(applier);
                 self.set_trouble(None);
                 Ok(())

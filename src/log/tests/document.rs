@@ -1,6 +1,8 @@
 //! The example in docs/format.md.
 
-use crate::link::{Action, Command, Destination, LinkKey, Payload, Precondition, Status, Target, encode_payload};
+use crate::link::{
+    Action, Actor, Change, Command, Destination, LinkKey, Payload, Precondition, Status, Target, encode_payload,
+};
 use crate::log::record::{ChainHash, LogId, OperationId, Record};
 use crate::log::segment::SegmentHeader;
 use std::fmt::Write;
@@ -15,7 +17,7 @@ fn example() -> Vec<u8> {
         action: Action::Put(Destination::new(Status::MovedPermanently, Some(target)).unwrap()),
         precondition: Precondition::Absent,
     };
-    let payload = encode_payload(&Payload::Batch(vec![command]));
+    let payload = encode_payload(&Payload::Change(Change::Links(vec![command])), &Actor::default());
     let mut bytes = SegmentHeader { log_id, epoch: 1, first_sequence: 1, chain }.encode().to_vec();
     let record = Record {
         log_id,

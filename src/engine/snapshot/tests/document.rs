@@ -71,6 +71,8 @@ fn the_document_shows_the_snapshot_of_the_log_that_it_shows() {
         id: LinkId(1_024),
         key: key.clone(),
         destination: Destination::new(Status::MovedPermanently, Some(target)).unwrap(),
+        options: Default::default(),
+        is_generated: false,
         created_at_ms,
         updated_at_ms: created_at_ms,
         version: 1,

@@ -35,6 +35,8 @@ fn stored_entries() -> Vec<(LinkKey, StoredEntry)> {
                 id: LinkId(number << 10),
                 key: key.clone(),
                 destination: Destination::new(Status::from_code(status).unwrap(), target).unwrap(),
+                options: Default::default(),
+                is_generated: false,
                 created_at_ms: TAKEN_AT_MS - 1_000 * number,
                 updated_at_ms: TAKEN_AT_MS - number,
                 version,

@@ -410,8 +410,8 @@ impl Driver {
         for _ in 0..self.rng.usize(1..8) {
             let key = key(self.rng.choice(&self.keys).expect("there are keys"));
             let key = key.as_str().as_bytes();
-            let hash = running.shared.hash(key);
-            let stamp = running.shared.stamp(hash);
+            let hash = running.views.cache.hash(key);
+            let stamp = running.views.cache.stamp(hash);
             let Ok(entry) = read::stored_entry(store.as_ref(), key) else { return };
             self.fills.push(Fill { hash, stamp, link: read::cached_link(key, &entry) });
         }
@@ -423,7 +423,7 @@ impl Driver {
     fn finish_fills(&mut self) {
         let Some(running) = &self.world.running else { return };
         for Fill { hash, stamp, link } in self.fills.drain(..) {
-            if !running.shared.fill(hash, stamp, link) {
+            if !running.views.cache.fill(hash, stamp, link) {
                 self.world.seen.count("a late reader's link not cached");
             }
         }
@@ -439,8 +439,8 @@ impl Driver {
             let with_query = links.values().filter(|link| link.key.has_query() && link.key.path_key() == key.as_str());
             let entry = StoredEntry { link: links.get(key.as_str()).cloned(), query_links: with_query.count() as u64 };
             let expected = read::cached_link(key.as_str().as_bytes(), &entry);
-            let hash = running.shared.hash(key.as_str().as_bytes());
-            if let Some(cached) = running.shared.get(hash, key.as_str().as_bytes()) {
+            let hash = running.views.cache.hash(key.as_str().as_bytes());
+            if let Some(cached) = running.views.cache.get(hash, key.as_str().as_bytes()) {
                 let both = [&cached, &expected].map(|link| (link.link(), link.has_query_links()));
                 assert_eq!(both[0], both[1], "what is cached of {text}");
                 self.world.seen.count("a cached link compared");

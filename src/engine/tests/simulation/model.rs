@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::Coverage;
 use crate::engine::{SetSummary, SubmitError};
 use crate::limits::OPERATION_MEMORY_MS;
-use crate::link::{Action, Command, Link, LinkId, Operation, Outcome, Precondition, Refusal, SetId};
+use crate::link::{
+    Action, Command, Link, LinkId, LinkOptions, Operation, Outcome, Precondition, Refusal, SetId, Subject,
+};
 use crate::log::OperationId;
 
 /// A record of the log.
@@ -297,21 +299,37 @@ impl State {
         match (precondition, &link) {
             (Precondition::None, _) | (Precondition::Absent, None) => {}
             (Precondition::Absent, Some(link)) => {
-                return Err(Refusal::Exists { key: key.clone(), version: link.version });
+                return Err(Refusal::Exists { subject: Subject::Link(key.clone()), version: link.version });
             }
-            (Precondition::Version(_), None) => return Err(Refusal::NotFound(key.clone())),
+            (Precondition::Version(_) | Precondition::Present, None) => {
+                return Err(Refusal::NotFound(Subject::Link(key.clone())));
+            }
             (&Precondition::Version(expected), Some(link)) if link.version != expected => {
-                return Err(Refusal::VersionMismatch { key: key.clone(), expected, found: link.version });
+                let subject = Subject::Link(key.clone());
+                return Err(Refusal::VersionMismatch { subject, expected, found: link.version });
             }
-            (Precondition::Version(_), Some(_)) => {}
+            (Precondition::Version(_) | Precondition::Present, Some(_)) => {}
         }
-        Ok(match (action, link) {
-            (Action::Put(destination), None) => {
+        let said = match (action, &link) {
+            (Action::Put(to), None) => Some((to.clone(), LinkOptions::default(), false)),
+            (Action::Put(to), Some(link)) => Some((to.clone(), link.options.clone(), false)),
+            (Action::Set(set), _) => Some((set.destination.clone(), set.options.clone(), set.is_generated)),
+            (Action::Patch(..), None) => return Err(Refusal::NotFound(Subject::Link(key.clone()))),
+            (Action::Patch(patch, _), Some(link)) => {
+                let (to, options) = patch.apply(link).expect("the driver patches what goes together");
+                Some((to, options, false))
+            }
+            (Action::Delete, _) => None,
+        };
+        Ok(match (said, link) {
+            (Some((destination, options, is_generated)), None) => {
                 let id = LinkId(sequence * 1024 + index as u64);
                 let link = Link {
                     id,
                     key: key.clone(),
-                    destination: destination.clone(),
+                    destination,
+                    options,
+                    is_generated,
                     created_at_ms: time_ms,
                     updated_at_ms: time_ms,
                     version: 1,
@@ -319,15 +337,18 @@ impl State {
                 self.links.insert(key.as_str().to_owned(), link);
                 Outcome::Created(id)
             }
-            (Action::Put(destination), Some(link)) if link.destination == *destination => Outcome::Unchanged,
-            (Action::Put(destination), Some(link)) => {
-                link.destination = destination.clone();
+            (Some((to, options, _)), Some(link)) if link.destination == to && link.options == options => {
+                Outcome::Unchanged
+            }
+            (Some((destination, options, _)), Some(link)) => {
+                link.destination = destination;
+                link.options = options;
                 link.updated_at_ms = time_ms;
                 link.version += 1;
                 Outcome::Replaced { version: link.version }
             }
-            (Action::Delete, None) => Outcome::Unchanged,
-            (Action::Delete, Some(_)) => {
+            (None, None) => Outcome::Unchanged,
+            (None, Some(_)) => {
                 self.links.remove(key.as_str());
                 Outcome::Deleted
             }

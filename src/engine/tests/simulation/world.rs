@@ -12,16 +12,17 @@ use super::Coverage;
 use super::model::{Done, Found, Rec, State};
 use super::peek::{Peek, copy};
 use super::store::SimulatedPlace;
-use crate::cache::SharedCache;
 use crate::config::Durability;
 use crate::engine::ground::Ground;
 use crate::engine::health::{Health, SharedHealth};
 use crate::engine::requests::{self, RequestQueue, Requests};
 use crate::engine::slot::StoreSlot;
 use crate::engine::snapshot::{self, SnapshotDirectory};
+use crate::engine::views::Views;
 use crate::engine::writer::Writer;
 use crate::engine::{OpenError, Recovery, recover};
-use crate::link::StoredEntry;
+use crate::limits::STORE_BATCH_WRITES_MIN;
+use crate::link::{StoredEntry, encode_count};
 use crate::log::disk::simulated::SimulatedDisk;
 use crate::log::disk::{Access, Disk, FileReader};
 use crate::log::{Beginning, ChainHash, LogDirectory, LogError, LogId, Replay};
@@ -35,7 +36,7 @@ pub(super) struct Running {
     pub(super) writer: Writer,
     pub(super) requests: Requests,
     pub(super) queue: RequestQueue,
-    pub(super) shared: Arc<SharedCache>,
+    pub(super) views: Arc<Views>,
     pub(super) slot: Arc<StoreSlot>,
     pub(super) health: SharedHealth,
 }
@@ -116,7 +117,7 @@ impl World {
             disk.sync_dir(Path::new(dir)).expect("nothing can go wrong yet");
         }
         disk.short_io(rng.u8(0..4) == 0);
-        let writes_per_apply = rng.usize(72..=99);
+        let writes_per_apply = rng.usize(STORE_BATCH_WRITES_MIN..=99);
         let place = SimulatedPlace::new(&disk, writes_per_apply);
         let durability = if rng.u8(0..3) == 0 { Durability::Os } else { Durability::Fsync };
         let reserve_bytes = if rng.bool() { 0 } else { rng.u64(1..4_000) };
@@ -226,9 +227,9 @@ impl World {
             let (log_id, chain) = (self.log_id, ChainHash::genesis(self.log_id));
             drop(self.ground.log.begin(Beginning { log_id, epoch: 1, sequence: 0, chain })?);
         }
-        let shared = Arc::new(SharedCache::new(1 << 18));
+        let views = Views::new(1 << 18, None);
         let position = self.place.content().position;
-        let mut recovered = recover::recover(&self.ground, &shared)?;
+        let mut recovered = recover::recover(&self.ground, &views)?;
         if position.is_some_and(|position| position.partial.is_some()) {
             self.seen.count("a start from a store that had a part of a record");
         }
@@ -236,9 +237,9 @@ impl World {
         let slot = StoreSlot::with_patience(Arc::clone(recovered.applier.store()), Duration::ZERO);
         let (slot, health) = (Arc::new(slot), SharedHealth::silent());
         let (requests, queue) = requests::requests();
-        let (for_writer, cache) = (Arc::clone(&slot), Arc::clone(&shared));
+        let (for_writer, cache) = (Arc::clone(&slot), Arc::clone(&views));
         let writer = Writer::new(Arc::clone(&self.ground), recovered, for_writer, cache, health.clone());
-        self.running = Some(Running { writer, requests, queue, shared, slot, health });
+        self.running = Some(Running { writer, requests, queue, views, slot, health });
         Ok(report)
     }
 
@@ -266,6 +267,22 @@ impl World {
         self.check_rebuilt();
     }
 
+    /// The index of tags and the counts of codes that the links of the model lead to.
+    fn expected_values(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let (mut values, mut codes) = (BTreeMap::new(), BTreeMap::<Vec<u8>, u64>::new());
+        for (key, link) in &self.state.links {
+            for tag in link.options.tags.iter() {
+                values.insert(keyspace::tag_key(tag.as_str(), key), Vec::new());
+            }
+            if link.is_generated {
+                let length = link.key.path_key().len() - link.key.host().len() - 1;
+                *codes.entry(keyspace::codes_key(link.key.host(), length as u8)).or_default() += 1;
+            }
+        }
+        values.extend(codes.into_iter().map(|(key, count)| (key.clone(), encode_count(&key, count))));
+        values
+    }
+
     /// The store must hold what the model does.
     pub(super) fn check_store(&self) {
         let content = self.place.content();
@@ -277,6 +294,7 @@ impl World {
                 expected.entry(keyspace::entry_key(link.key.path_key().as_bytes())).or_default().query_links += 1;
             }
         }
+        let mut values = self.expected_values();
         let mut found_operations = 0;
         for (typed, value) in &content.entries {
             match keyspace::split(typed) {
@@ -292,10 +310,14 @@ impl World {
                     found_operations += usize::from(!known.is_old(self.now_ms()));
                 }
                 Some((keyspace::OPERATION_TIME, _)) => {}
+                Some((keyspace::TAG | keyspace::CODES, _)) => {
+                    assert_eq!(Some(value), values.remove(typed).as_ref(), "the value of {typed:?} at {position:?}");
+                }
                 other => panic!("a key of no known type: {other:?}"),
             }
         }
         assert!(expected.is_empty(), "the store lacks {expected:?} at {position:?}");
+        assert!(values.is_empty(), "the store lacks {values:?} at {position:?}");
         let remembered = self.state.operations.values().filter(|known| !known.is_old(self.now_ms()));
         assert_eq!(found_operations, remembered.count(), "operations of the last day");
     }
@@ -307,7 +329,7 @@ impl World {
         let Ground { ref log, durability, snapshots_kept, .. } = *self.ground;
         let like = (log.segment_bytes, durability, 0, snapshots_kept);
         let ground = ground(Arc::new(disk.clone()), place.clone(), like, [&self.time_ms, &self.ticks_ms]);
-        let rebuilt = recover::recover(&ground, &Arc::new(SharedCache::new(1 << 18)));
+        let rebuilt = recover::recover(&ground, &Views::new(1 << 18, None));
         let rebuilt = rebuilt.unwrap_or_else(|error| panic!("building it from nothing: {error}"));
         if rebuilt.report.loaded_entries > 0 {
             self.seen.count("a state built from a snapshot");

@@ -11,9 +11,9 @@ use crate::engine::requests::{Acknowledged, Request};
 use crate::engine::set::Place;
 use crate::engine::tests::simulation::model::{Done, What};
 use crate::engine::tests::simulation::world::Running;
-use crate::engine::tests::{key, to};
+use crate::engine::tests::{change, key, patch, set, to};
 use crate::engine::{SetSummary, SubmitError};
-use crate::link::{Action, Command, Outcome, Payload, Precondition, SetId, encode_payload};
+use crate::link::{Action, Actor, Change, Command, Outcome, Payload, Precondition, SetId, encode_payload};
 use crate::log::OperationId;
 
 pub(super) type Answer<T> = Receiver<Result<T, SubmitError>>;
@@ -37,7 +37,13 @@ impl Driver {
             8 => Precondition::Version(version + 1),
             _ => Precondition::None,
         };
-        let action = if self.rng.u8(0..4) == 0 { Action::Delete } else { to(self.rng.u64(0..5)) };
+        let (number, tags) = (self.rng.u64(0..5), [&[][..], &["a"], &["b"], &["a", "b"]][self.rng.usize(0..4)]);
+        let action = match self.rng.u8(0..16) {
+            0..4 => Action::Delete,
+            4..7 => set(number, tags),
+            7 => patch(number, tags),
+            _ => to(number),
+        };
         Command { key, action, precondition }
     }
 
@@ -80,13 +86,23 @@ impl Driver {
         let (operation, payload, request, waiting) = match (self.rng.u8(0..24), set) {
             (0, _) if self.open_sets.len() < 3 => {
                 let (reply, answer) = bounded(1);
-                (none, encode_payload(&Payload::SetBegin), Request::SetBegin { reply }, Waiting::SetBegin(answer))
+                (
+                    none,
+                    encode_payload(&Payload::SetBegin, &Actor::local()),
+                    Request::SetBegin { reply },
+                    Waiting::SetBegin(answer),
+                )
             }
             (1..6, Some(set)) => {
                 let set = self.open_sets[set];
                 let mut commands = self.commands();
-                commands.iter_mut().for_each(|command| command.precondition = Precondition::None);
-                let payload = encode_payload(&Payload::SetPart(set, commands.clone()));
+                for command in &mut commands {
+                    command.precondition = Precondition::None;
+                    if !command.is_certain() {
+                        command.action = to(0);
+                    }
+                }
+                let payload = encode_payload(&Payload::SetPart(set, commands.clone()), &Actor::local());
                 let request = Request::SetPart { set, commands: commands.clone(), place: Place::unlimited() };
                 (none, payload, request, Waiting::SetPart(set, commands.into()))
             }
@@ -94,7 +110,12 @@ impl Driver {
                 let set = self.open_sets.swap_remove(set);
                 let (reply, answer) = bounded(1);
                 let request = Request::SetCommit { set, applied: Arc::default(), reply };
-                (none, encode_payload(&Payload::SetCommit(set)), request, Waiting::SetCommit(set, answer))
+                (
+                    none,
+                    encode_payload(&Payload::SetCommit(set), &Actor::local()),
+                    request,
+                    Waiting::SetCommit(set, answer),
+                )
             }
             (7, Some(set)) if self.rng.u8(0..3) == 0 => {
                 let set = self.open_sets.swap_remove(set);
@@ -102,10 +123,10 @@ impl Driver {
             }
             _ => {
                 let (operation, commands) = self.operation();
-                let payload = encode_payload(&Payload::Batch(commands.clone()));
+                let payload = encode_payload(&Payload::Change(Change::Links(commands.clone())), &Actor::local());
                 let (reply, answer) = bounded(1);
                 let name = (operation != none).then_some(operation);
-                let request = Request::Batch { operation: name, commands: commands.clone(), reply };
+                let request = change(name, commands.clone(), reply);
                 (operation, payload, request, Waiting::Batch(commands.into(), answer))
             }
         };
