@@ -10,6 +10,7 @@
 //! - [`control_plane`]: what whoever looks after a running server asks of it: status, backups.
 //! - [`engine`]: the one [`Engine`](engine::Engine) all planes share. The read path (cache, then store), the
 //!   one writer (log, apply, store, invalidate, reply), recovery.
+//! - [`clicks`]: clicks that are counted: so far those of links that have a limit of them.
 //! - [`cache`]: the two caches of the read path and the stamps that keep them coherent.
 //! - [`store`]: the [`Store`](store::Store) trait; sled, fjall and memory behind it.
 //! - [`log`]: the log of changes: records, segments, append and replay.
@@ -38,6 +39,7 @@
 
 pub mod cache;
 pub mod cli;
+pub mod clicks;
 pub mod clock;
 pub mod config;
 pub mod control_plane;

@@ -206,10 +206,15 @@ impl Plane {
 }
 
 /// Every request is counted under one of these.
-const REQUEST_COUNTERS: [Counter; 7] = [
+const REQUEST_COUNTERS: [Counter; 12] = [
     Counter::Redirects,
     Counter::Gone,
     Counter::NotFound,
+    Counter::Fallback,
+    Counter::Scheduled,
+    Counter::Disabled,
+    Counter::Expired,
+    Counter::UsedUp,
     Counter::MethodsRefused,
     Counter::Rejected,
     Counter::Overloaded,

@@ -10,10 +10,11 @@ use monoio::net::TcpStream;
 
 use super::fetch::FetchError;
 use super::timeouts::{Phase, Tracked};
-use super::worker::Worker;
-use crate::cache::{CachedLink, LinkView};
-use crate::engine::{Miss, Resolved, resolve};
-use crate::http1::{self, Answer, Context, ErrorStatus, Method, Parse, RedirectStatus, Request};
+use super::worker::{Lookups, Worker};
+use crate::cache::CachedLink;
+use crate::clock::unix_time_ms;
+use crate::engine::{Asked, Decision, Miss, Resolved, decide_found, decide_not_found, resolve};
+use crate::http1::{self, Answer, Context, ErrorStatus, Method, Parse, Request};
 use crate::limits::{INPUT_BYTES, LINGER_BYTES, OUTPUT_BYTES, REQUEST_HEAD_BYTES};
 use crate::telemetry::Counter;
 
@@ -91,7 +92,7 @@ impl Connection {
     async fn write_last(&mut self, status: ErrorStatus) -> Option<()> {
         let mut output = self.worker.take_output();
         self.worker.with_date(|date| {
-            http1::encode(&mut output, &Answer::Error(status), &Context::closing(date));
+            http1::encode(&mut output, &Answer::error(status), &Context::closing(date));
         });
         self.write(output).await
     }
@@ -153,7 +154,7 @@ impl Connection {
                 Parse::Reject(status) => {
                     self.worker.counters.add(Counter::Rejected);
                     self.worker.with_date(|date| {
-                        http1::encode(&mut output, &Answer::Error(status), &Context::closing(date));
+                        http1::encode(&mut output, &Answer::error(status), &Context::closing(date));
                     });
                     break Next::Linger;
                 }
@@ -231,29 +232,24 @@ impl Worker {
         };
         if let Some(status) = refused {
             self.counters.add(Counter::MethodsRefused);
-            self.encode(request, &Answer::Error(status), output);
+            self.encode(request, &Answer::error(status), output);
             return Ok(());
         }
         let mut lookups = self.lookups.borrow_mut();
-        let (key, read_path) = &mut *lookups;
+        let Lookups { key, path, tables } = &mut *lookups;
         key.set(request.host, request.path, request.query);
-        let encode_link = |link: LinkView<'_>| match RedirectStatus::try_from(link.status) {
-            Ok(status) => {
-                self.counters.add(Counter::Redirects);
-                self.encode(request, &Answer::Redirect { status, target: link.target }, output);
-            }
-            // A link that is no redirect is gone: there is no third.
-            Err(_) => {
-                self.counters.add(Counter::Gone);
-                self.encode(request, &Answer::Error(ErrorStatus::Gone), output);
-            }
+        let host = tables.get().view(key.host());
+        let asked = Asked::new(key, &host, request.path, request.query);
+        // HEAD looks whether a click is left, and takes none.
+        let take_click = |id, max| match request.method {
+            Method::Head => self.engine.uses().has_left(id, max),
+            _ => self.engine.uses().take(id, max),
         };
-        match resolve(&mut read_path.lookup(fetched), key, encode_link)? {
-            Resolved::Link(()) => {}
-            Resolved::NotFound => {
-                self.counters.add(Counter::NotFound);
-                self.encode(request, &Answer::Error(ErrorStatus::NotFound), output);
-            }
+        let resolved = resolve(&mut path.lookup(fetched), key, &host, |found| {
+            self.encode_decision(request, &decide_found(found, &asked, unix_time_ms, take_click), output);
+        })?;
+        if let Resolved::NotFound = resolved {
+            self.encode_decision(request, &decide_not_found(&asked), output);
         }
         Ok(())
     }
@@ -263,10 +259,10 @@ impl Worker {
         let mut fetched = Vec::new();
         loop {
             self.counters.add(Counter::Misses);
-            let is_current = |miss: &Miss| self.lookups.borrow().1.is_current(miss);
+            let is_current = |miss: &Miss| self.lookups.borrow().path.is_current(miss);
             match self.fetches.fetch(miss.clone(), is_current).await {
                 Ok(link) => {
-                    self.lookups.borrow_mut().1.remember(&miss, link.clone());
+                    self.lookups.borrow_mut().path.remember(&miss, link.clone());
                     fetched.push(link);
                 }
                 Err(error) => {
@@ -275,15 +271,20 @@ impl Worker {
                         FetchError::Store => (Counter::StoreErrors, ErrorStatus::InternalServerError),
                     };
                     self.counters.add(counter);
-                    return self.encode(request, &Answer::Error(status), output);
+                    return self.encode(request, &Answer::error(status), output);
                 }
             }
             match self.try_answer(request, &fetched, output) {
                 Ok(()) => return,
-                // Another key of the same request. There are four at most, and none is missed twice.
+                // Another key of the same request. There are eight at most, and none is missed twice.
                 Err(next) => miss = next,
             }
         }
+    }
+
+    fn encode_decision(&self, request: &Request<'_>, decision: &Decision<'_>, output: &mut Vec<u8>) {
+        self.counters.add(decision.counter);
+        self.encode(request, &decision.answer, output);
     }
 
     fn encode(&self, request: &Request<'_>, answer: &Answer<'_>, output: &mut Vec<u8>) {

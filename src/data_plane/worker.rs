@@ -21,7 +21,7 @@ use super::fetch::Fetches;
 use super::mailbox::Mailbox;
 use super::timeouts::{Limits, Phase, Timeouts};
 use crate::config::ServeConfig;
-use crate::engine::{Engine, ReadPath, ReaderPool};
+use crate::engine::{Engine, HeldTables, ReadPath, ReaderPool};
 use crate::http1::imf_fixdate;
 use crate::limits::{ACCEPT_FAILURES, ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES, refusals};
 use crate::link::RequestKey;
@@ -38,10 +38,18 @@ pub(super) struct Parts {
     pub(super) config: ServeConfig,
 }
 
+/// What a request is looked up with.
+pub(super) struct Lookups {
+    pub(super) key: RequestKey,
+    pub(super) path: ReadPath,
+    pub(super) tables: HeldTables,
+}
+
 /// The state of one worker. Only its own thread sees it, so nothing here is shared or locked (I4).
 pub(super) struct Worker {
     pub(super) counters: LocalCounters,
-    pub(super) lookups: RefCell<(RequestKey, ReadPath)>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) lookups: RefCell<Lookups>,
     pub(super) fetches: Fetches,
     timeouts: Rc<Timeouts>,
     mailbox: Arc<Mailbox>,
@@ -63,7 +71,12 @@ impl Worker {
     pub(super) async fn run(parts: Parts) -> std::io::Result<()> {
         let worker = Rc::new(Worker {
             counters: LocalCounters::default(),
-            lookups: RefCell::new((RequestKey::default(), parts.engine.read_path(LOCAL_CACHE_ENTRIES))),
+            lookups: RefCell::new(Lookups {
+                key: RequestKey::default(),
+                path: parts.engine.read_path(LOCAL_CACHE_ENTRIES),
+                tables: parts.engine.held_tables(),
+            }),
+            engine: parts.engine,
             fetches: Fetches::new(parts.pool, Arc::clone(&parts.mailbox)),
             timeouts: Rc::new(Timeouts::new(Limits::of(&parts.config))),
             mailbox: parts.mailbox,

@@ -13,17 +13,27 @@ pub enum Counter {
     ConnectionsRefused,
     /// Accepts that the operating system refused, such as for want of file descriptors.
     AcceptErrors,
-    /// Requests answered with a redirect.
+    /// Requests answered with a redirect, as a link says.
     Redirects,
-    /// Requests answered with 410.
+    /// Requests answered with 410, as a link says.
     Gone,
-    /// Requests answered with 404.
+    /// Requests that no link answers, and no fallback: answered with 404, or sent where the host has that said.
     NotFound,
+    /// Requests that no link answers, sent to the fallback of their host.
+    Fallback,
+    /// Requests for a link whose time has not come, answered as if it were not there.
+    Scheduled,
+    /// Requests for a link that was switched off, answered as if it were not there.
+    Disabled,
+    /// Requests for a link whose time is over.
+    Expired,
+    /// Requests for a link whose clicks are used up.
+    UsedUp,
     /// Requests refused for their method, with 405 or 501.
     MethodsRefused,
     /// What was no request, and answered with 400, 414, 431, 501 or 505.
     Rejected,
-    /// Lookups that needed the store; a request has four at most.
+    /// Lookups that needed the store; a request has eight at most.
     Misses,
     /// Requests answered with 503, since too many waited for the store.
     Overloaded,
@@ -48,6 +58,11 @@ impl Counter {
         Counter::Redirects,
         Counter::Gone,
         Counter::NotFound,
+        Counter::Fallback,
+        Counter::Scheduled,
+        Counter::Disabled,
+        Counter::Expired,
+        Counter::UsedUp,
         Counter::MethodsRefused,
         Counter::Rejected,
         Counter::Misses,
@@ -68,6 +83,11 @@ impl Counter {
             Counter::Redirects => "redirects",
             Counter::Gone => "gone",
             Counter::NotFound => "not found",
+            Counter::Fallback => "sent to a fallback",
+            Counter::Scheduled => "scheduled",
+            Counter::Disabled => "disabled",
+            Counter::Expired => "expired",
+            Counter::UsedUp => "used up",
             Counter::MethodsRefused => "methods refused",
             Counter::Rejected => "rejected",
             Counter::Misses => "cache misses",
