@@ -231,7 +231,7 @@ fn an_address_that_is_taken_is_refused_with_a_way_out() {
     for address in [foreign.local_addr().unwrap(), server.address] {
         let data = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_carom"))
-            .args(["serve", "--listen", &address.to_string(), "--data"])
+            .args(["serve", "--admin", "none", "--listen", &address.to_string(), "--data"])
             .arg(data.path())
             .output()
             .unwrap();
@@ -245,7 +245,7 @@ fn an_address_that_is_taken_is_refused_with_a_way_out() {
 fn a_second_server_on_the_same_data_is_refused_and_harms_nothing() {
     let mut server = Server::with_links(LINKS, &[]);
     let output = Command::new(env!("CARGO_BIN_EXE_carom"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--admin", "none", "--listen", "127.0.0.1:0", "--data"])
         .arg(server.data())
         .output()
         .unwrap();

@@ -72,6 +72,18 @@ impl Connection {
         self.verdict()
     }
 
+    /// The stream, on whose other end the API answers from here on.
+    ///
+    /// # Errors
+    /// If the server does not have it.
+    pub(super) fn api(mut self) -> Result<UnixStream, AskError> {
+        self.0.get_ref().set_read_timeout(Some(PATIENCE)).map_err(AskError::BrokenOff)?;
+        self.ask("api")?;
+        self.0.get_ref().set_read_timeout(None).map_err(AskError::BrokenOff)?;
+        // Nothing is read ahead: the server says nothing before it is asked.
+        Ok(self.0.into_inner())
+    }
+
     fn ask(&mut self, request: &str) -> Result<(), AskError> {
         // If the server hung up on it, it may have said why before.
         let _ = writeln!(self.0.get_mut(), "{request}");

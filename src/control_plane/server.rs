@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::admin::{AdminPlane, Door};
 use super::frames::FrameWriter;
 use super::{REQUEST_BYTES, socket};
 use crate::engine::{Engine, Status};
@@ -35,16 +36,21 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Listens in the data directory of an engine.
+    /// Listens in the data directory of an engine; requests for the API go on to the admin plane.
     ///
     /// # Errors
     /// If there can't be a socket, as on some file systems.
-    pub fn start(engine: &Arc<Engine>) -> io::Result<Self> {
+    pub fn start(engine: &Arc<Engine>, admin: &AdminPlane) -> io::Result<Self> {
         let data = engine.data().to_owned();
         let socket = socket::listen(&data)?;
         socket.set_nonblocking(true)?;
         let (stop, stopped) = UnixStream::pair()?;
-        let desk = Arc::new(Desk { engine: Arc::clone(engine), since: Instant::now(), connections: Mutex::default() });
+        let desk = Arc::new(Desk {
+            engine: Arc::clone(engine),
+            door: admin.door(),
+            since: Instant::now(),
+            connections: Mutex::default(),
+        });
         let body = move || {
             let threads = listen(&socket, &stopped, &desk);
             desk.close();
@@ -68,6 +74,7 @@ impl ControlPlane {
 /// What the threads of the connections share.
 struct Desk {
     engine: Arc<Engine>,
+    door: Door,
     since: Instant,
     connections: Mutex<Connections>,
 }
@@ -154,6 +161,7 @@ impl Desk {
                 stream.write_all(format!("ok\n{status}").as_bytes())
             }
             Some("backup") => self.backup(stream),
+            Some("api") => self.hand_over(stream),
             Some(_) => writeln!(stream, "error there is no such request; is the server another version of carom?"),
             None => writeln!(stream, "error a request is a line of at most {REQUEST_BYTES} bytes"),
         }
@@ -175,6 +183,16 @@ impl Desk {
             ("reserved bytes", disk_reserve_bytes.to_string()),
         ];
         lines.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
+    }
+
+    fn hand_over(&self, mut stream: UnixStream) -> io::Result<()> {
+        // The admin plane has timeouts of its own, and these would go with the socket.
+        stream.set_read_timeout(None)?;
+        stream.set_write_timeout(None)?;
+        stream.write_all(b"ok\n")?;
+        // If it can't be taken just now, it is closed, which the client sees.
+        let _ = self.door.take(stream);
+        Ok(())
     }
 
     fn backup(&self, mut stream: UnixStream) -> io::Result<()> {

@@ -49,7 +49,7 @@ fn a_server_that_is_killed_while_it_starts_answers_with_every_link_once_it_has()
 
 fn kill_start(store: StoreKind, data: &Path, after: Duration) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_carom"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .args(["serve", "--admin", "none", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
         .args(arguments(store))
         .stdout(Stdio::null())

@@ -114,6 +114,7 @@ impl Links {
             match action {
                 Action::Put(to) => self.0.insert(key.as_str().to_owned(), to.to_string()),
                 Action::Delete => self.0.remove(key.as_str()),
+                Action::Set(_) | Action::Patch(..) => unreachable!("no such change is made here"),
             };
         }
     }

@@ -1,0 +1,17 @@
+//! The admin API end to end: the real binary, real sockets.
+
+mod auth;
+mod bodies;
+mod bulk;
+mod changes;
+mod client;
+mod consistency;
+mod control;
+mod hosts;
+mod links;
+mod states;
+#[path = "../support/mod.rs"]
+mod support;
+mod targets;
+mod tokens;
+mod workers;
