@@ -122,7 +122,7 @@ fn one_bad_row_keeps_all_of_the_file_out() {
     assert!(!place.path().join("carom-data").exists());
     place.carom(&["import", "links.csv"]).is(3, "", &refused);
     assert_eq!(place.resolve("/a"), "404 Not Found: no link matches /a");
-    place.carom(&["serve", "--listen", "127.0.0.1:0", "--import", "links.csv"]).is(3, "", &refused);
+    place.carom(&["serve", "--admin", "none", "--listen", "127.0.0.1:0", "--import", "links.csv"]).is(3, "", &refused);
     assert_eq!(place.resolve("/a"), "404 Not Found: no link matches /a");
 
     let done = "Imported links.csv: 3 created, 0 replaced, 0 unchanged. Durability: fsync. 2 invalid rows left out.";
@@ -216,7 +216,9 @@ fn a_file_that_can_not_be_imported_leaves_nothing_behind() {
              and separate the columns by commas, as in `source,target,status`. The status may be left out",
         ),
     ] {
-        for command in [&["import", file][..], &["import", "--dry-run", file], &["serve", "--import", file]] {
+        for command in
+            [&["import", file][..], &["import", "--dry-run", file], &["serve", "--admin", "none", "--import", file]]
+        {
             place.carom(command).is(1, "", &format!("carom: {error}"));
             assert!(!place.path().join("carom-data").exists(), "{file}");
         }
@@ -236,7 +238,7 @@ fn a_data_directory_has_one_process() {
     let data = place.path().join("carom-data");
     let config = EngineConfig { cache_bytes: 0, ..EngineConfig::new(data) };
     let (engine, _) = OwnedEngine::open(&config).unwrap();
-    for command in [&["import", "links.csv"][..], &["resolve", "/a"], &["serve"]] {
+    for command in [&["import", "links.csv"][..], &["resolve", "/a"], &["serve", "--admin", "none"]] {
         let error = format!(
             "carom: the data directory carom-data is in use by process {}. Stop that process first, or give another \
              directory with --data",

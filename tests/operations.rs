@@ -51,6 +51,9 @@ fn carom(dir: &Path, arguments: &[&str]) -> Said {
     Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
 
+/// Without the API there is no first token: then the state holds links only.
+const NO_ADMIN: [&str; 2] = ["--admin", "none"];
+
 const LINKS: &str = "\
 /sale,https://shop.example/sale,302
 www.example.com/old,https://www.example.com/new,301
@@ -111,7 +114,7 @@ fn names(dir: &Path) -> Vec<String> {
 #[test]
 fn a_backup_of_a_serving_server_is_restored_elsewhere_and_answers_the_same() {
     let place = tempfile::tempdir().unwrap();
-    let server = Server::with_links(&format!("{LINKS}{}", many(20_000)), &[]);
+    let server = Server::with_links(&format!("{LINKS}{}", many(20_000)), &NO_ADMIN);
     let data = server.data();
     let data = data.to_str().unwrap();
     let stop = AtomicBool::new(false);
@@ -168,12 +171,12 @@ fn a_backup_of_a_serving_server_is_restored_elsewhere_and_answers_the_same() {
     assert!(said.value("Snapshot").ends_with("; the log goes on from it"), "{}", said.out);
     std::fs::write(restored.path().join("more.csv"), "source,target\n/more,https://x.example/\n").unwrap();
     let more = restored.path().join("more.csv");
-    let server = Server::start_on(restored, &["--import", more.to_str().unwrap()]);
+    let server = Server::start_on(restored, &["--admin", "none", "--import", more.to_str().unwrap()]);
     answers(&mut server.connect());
     assert_eq!(server.connect().get("a", "/more").status, 301);
     assert_eq!(server.connect().get("a", "/many/77").status, 301);
     let restored = server.stop();
-    let server = Server::start_on(restored, &[]);
+    let server = Server::start_on(restored, &NO_ADMIN);
     assert_eq!(server.connect().get("a", "/more").status, 301);
 }
 
@@ -202,7 +205,7 @@ fn nothing_is_restored_from_or_into_what_is_not_as_it_should_be() {
         std::fs::remove_dir_all(place.join("half").join(name)).unwrap();
     }
     let refused = ["there is no log in half/log", "If `carom restore` was interrupted here, run it again"];
-    run(&["serve", "--listen", "127.0.0.1:0", "--data", "half"]).failed(&refused);
+    run(&["serve", "--admin", "none", "--listen", "127.0.0.1:0", "--data", "half"]).failed(&refused);
     run(&["verify", "--data", "half"]).failed(&refused);
     assert_eq!(names(&place.join("half")), ["lock", "snapshots"]);
     run(&["restore", "tests/none", "--data", "half"]).failed(&[]);
@@ -223,7 +226,7 @@ fn a_backup_of_the_first_version_is_restored() {
     let said = carom(dir.path(), &["restore", fixture.to_str().unwrap(), "--data", "data"]).done();
     assert_eq!(said.value("Serve it"), "carom serve --data data");
     carom(dir.path(), &["verify", "--deep", "--data", "data"]).done();
-    let server = Server::start_on(dir, &[]);
+    let server = Server::start_on(dir, &NO_ADMIN);
     let mut client = server.connect();
     for (host, target, status, location) in [
         ("a.example", "/old", 301, Some("https://www.example.com/new?from=a#top")),
@@ -267,7 +270,7 @@ fn every_damage_is_named_with_its_file_and_offset() {
     // Two records of the log.
     let segment = only(&place.join("data/log"), ".log");
     let bytes = std::fs::read(&segment).unwrap();
-    let records: Vec<usize> = memchr::memmem::find_iter(&bytes, b"CRM\x01").collect();
+    let records: Vec<usize> = memchr::memmem::find_iter(&bytes, b"CRM\x02").collect();
     assert!(records.len() > 4);
     let (one, other) = (records[1], records[3]);
     flip(&segment, one + 130);
@@ -283,7 +286,7 @@ fn a_torn_end_is_told_and_left() {
     let dir = imported(LINKS);
     let segment = only(&dir.path().join("data/log"), ".log");
     let mut bytes = std::fs::read(&segment).unwrap();
-    let last = memchr::memmem::rfind(&bytes, b"CRM\x01").unwrap();
+    let last = memchr::memmem::rfind(&bytes, b"CRM\x02").unwrap();
     let end = last + 112 + u32::from_le_bytes(bytes[last + 8..last + 12].try_into().unwrap()) as usize;
     bytes[end..end + 60].fill(7);
     std::fs::write(&segment, &bytes).unwrap();
@@ -324,7 +327,7 @@ fn a_rebuilt_store_holds_the_same_whatever_its_kind() {
 
 #[test]
 fn a_server_says_how_it_stands() {
-    let mut server = Server::with_links(LINKS, &["--durability", "os", "--disk-reserve-mib", "0"]);
+    let mut server = Server::with_links(LINKS, &["--admin", "none", "--durability", "os", "--disk-reserve-mib", "0"]);
     let data = server.data();
     let here = Path::new("/");
     let arguments = ["status", "--data", data.to_str().unwrap()];
@@ -354,7 +357,7 @@ fn a_server_says_how_it_stands() {
     let before = std::fs::metadata(&socket).unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::fs::rename(&data, dir.path().join("data")).unwrap();
-    let server = Server::start_on(dir, &[]);
+    let server = Server::start_on(dir, &NO_ADMIN);
     let data = server.data();
     let arguments = ["status", "--data", data.to_str().unwrap()];
     assert_eq!(carom(here, &arguments).done().value("durability"), "fsync");
@@ -371,20 +374,20 @@ fn a_server_says_how_it_stands() {
 
 #[test]
 fn a_store_that_hangs_is_set_aside() {
-    let server = Server::with_links(LINKS, &[]);
+    let server = Server::with_links(LINKS, &NO_ADMIN);
     let dir = server.stop();
     // Whoever opens it for reading waits until somebody opens it for writing.
     let conf = dir.path().join("data/store/conf");
     std::fs::remove_file(&conf).unwrap();
     rustix::fs::mkfifoat(rustix::fs::CWD, &conf, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    let server = Server::start_on(dir, &["--store-open-timeout", "1"]);
+    let server = Server::start_on(dir, &["--admin", "none", "--store-open-timeout", "1"]);
     answers(&mut server.connect());
     let data = server.data();
     let aside: Vec<String> =
         names(&data).into_iter().filter(|name| name.starts_with("store.unusable-") || name == "store.beside").collect();
     assert_eq!(aside.len(), 2, "{aside:?}");
     let dir = server.stop();
-    let server = Server::start_on(dir, &["--store-open-timeout", "20"]);
+    let server = Server::start_on(dir, &["--admin", "none", "--store-open-timeout", "20"]);
     answers(&mut server.connect());
     assert!(!names(&server.data()).contains(&"store.beside".to_owned()));
 }
@@ -392,7 +395,7 @@ fn a_store_that_hangs_is_set_aside() {
 #[test]
 fn a_data_directory_may_have_a_long_path() {
     let dir = tempfile::Builder::new().prefix(&"long".repeat(50)).tempdir().unwrap();
-    let server = Server::start_on(dir, &[]);
+    let server = Server::start_on(dir, &NO_ADMIN);
     let data = server.data();
     assert!(data.as_os_str().len() > 200);
     let place = tempfile::tempdir().unwrap();
@@ -410,7 +413,8 @@ fn a_server_takes_snapshots_by_itself_and_a_store_is_built_from_them() {
     let dir = imported(&format!("{LINKS}{}", many(30_000)));
     let more = dir.path().join("more.csv");
     std::fs::write(&more, "source,target\n/sale,https://shop.example/sale\n").unwrap();
-    let server = Server::start_on(dir, &["--snapshot-log-mib", "1", "--import", more.to_str().unwrap()]);
+    let server =
+        Server::start_on(dir, &["--admin", "none", "--snapshot-log-mib", "1", "--import", more.to_str().unwrap()]);
     let data = server.data();
     let snapshots = data.join("snapshots");
     let begun = std::time::Instant::now();

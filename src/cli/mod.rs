@@ -4,8 +4,15 @@
 //! errors, bad rows and warnings to stderr, where every message begins with `carom:`, but for the bad rows.
 
 mod backup;
+mod changes;
+mod client;
+mod completions;
 mod exit;
+mod export;
+mod host;
 mod import;
+mod link;
+mod man;
 mod open;
 mod rebuild;
 mod report;
@@ -13,7 +20,9 @@ mod resolve;
 mod restore;
 mod serve;
 mod status;
+mod table;
 mod text;
+mod token;
 mod verify;
 
 use std::ffi::OsString;
@@ -36,7 +45,17 @@ enum Command {
     #[command(after_help = exit::HELP)]
     Serve(serve::RawArguments),
     #[command(after_help = exit::HELP)]
+    Link(link::Arguments),
+    #[command(after_help = exit::HELP)]
+    Host(host::Arguments),
+    #[command(after_help = exit::HELP)]
+    Token(token::Arguments),
+    #[command(after_help = exit::HELP)]
+    Changes(changes::Arguments),
+    #[command(after_help = exit::HELP)]
     Import(import::Arguments),
+    #[command(after_help = exit::HELP)]
+    Export(export::Arguments),
     #[command(after_help = exit::HELP)]
     Resolve(resolve::Arguments),
     #[command(after_help = exit::HELP)]
@@ -49,6 +68,10 @@ enum Command {
     Verify(verify::Arguments),
     #[command(after_help = exit::HELP)]
     Rebuild(rebuild::Arguments),
+    #[command(after_help = exit::HELP)]
+    Completions(completions::Arguments),
+    #[command(after_help = exit::HELP)]
+    Man(man::Arguments),
 }
 
 /// Runs the program with these arguments, the first of which is its own name.
@@ -62,7 +85,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(arguments) => serve::run(arguments),
             Err(error) => return misused(&error).into(),
         },
+        Command::Link(arguments) => link::run(&arguments),
+        Command::Host(arguments) => host::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Changes(arguments) => changes::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Resolve(raw) => match raw.check() {
             Ok(arguments) => resolve::run(arguments),
             Err(error) => return misused(&error).into(),
@@ -72,8 +100,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Rebuild(arguments) => rebuild::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     let exit = result.unwrap_or_else(|error| {
+        if error.is::<text::Unread>() {
+            return Exit::Done;
+        }
         text::tell!("carom: {error:#}");
         Exit::Failed
     });
@@ -81,7 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Says what is wrong with the arguments.
-fn misused(error: &dyn std::error::Error) -> Exit {
+fn misused(error: &dyn std::fmt::Display) -> Exit {
     text::tell!("carom: {error}");
     Exit::Usage
 }

@@ -8,8 +8,12 @@ use clap::Args;
 use super::open::{self, DEFAULT_DATA, StoreArguments};
 use super::{Exit, text};
 use crate::cache::CachedLink;
-use crate::engine::{Engine, EngineConfig, Lookup, Resolved, resolve};
-use crate::link::{KeyError, Link, RequestKey, SourceUrl, shown};
+use crate::clock::unix_time_ms;
+use crate::engine::{
+    Asked, Decision, Engine, EngineConfig, Lookup, Resolved, cached_link, decide_found, decide_not_found, resolve,
+};
+use crate::http1::{self, Context, imf_fixdate};
+use crate::link::{KeyError, Link, LinkState, RequestKey, SourceUrl, shown};
 use crate::store::{StoreError, StoreKind};
 
 /// Say what a URL would be answered, and by which link
@@ -39,13 +43,13 @@ pub(super) enum NotUrl {
 impl Arguments {
     /// Refuses what is no URL.
     pub(super) fn check(self) -> Result<ResolveArgs, NotUrl> {
-        Ok(ResolveArgs { key: request_key(&self.url)?, url: self.url, data: self.data, store: self.store.store })
+        Ok(ResolveArgs { request: UrlRequest::of(&self.url)?, url: self.url, data: self.data, store: self.store.store })
     }
 }
 
 /// The arguments, checked.
 pub(super) struct ResolveArgs {
-    key: RequestKey,
+    request: UrlRequest,
     url: String,
     data: PathBuf,
     store: Option<StoreKind>,
@@ -53,29 +57,40 @@ pub(super) struct ResolveArgs {
 
 /// Prints the answer.
 pub(super) fn run(arguments: ResolveArgs) -> Result<Exit> {
-    let ResolveArgs { mut key, url, data, store } = arguments;
+    let ResolveArgs { mut request, url, data, store } = arguments;
     open::check_is_data(&data)?;
     // What is looked at once is not worth caching.
     let config = EngineConfig { cache_bytes: 0, store, ..EngineConfig::new(data) };
     let engine = open::engine(&config)?;
-    let answer = answer(engine.engine(), &mut key, &url);
+    let answer = answer(engine.engine(), &mut request, &url);
     let closed = engine.close();
     text::say!("{}", answer?);
     closed?;
     Ok(Exit::Done)
 }
 
-/// What a browser would ask for. It is read as a source is, but for what a browser keeps to itself.
-fn request_key(text: &str) -> Result<RequestKey, NotUrl> {
-    let asked = SourceUrl::parse(text).map_err(|error| match error {
-        KeyError::Ambiguous { text, path, url } => NotUrl::Ambiguous(text, path, url),
-        _ => NotUrl::Invalid(text.to_owned()),
-    })?;
-    let url = asked.url();
-    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    let mut key = RequestKey::default();
-    key.set((!asked.is_any_host()).then_some(host.as_bytes()), url.path().as_bytes(), url.query().map(str::as_bytes));
-    Ok(key)
+/// What a browser would ask for.
+struct UrlRequest {
+    key: RequestKey,
+    path: String,
+    query: Option<String>,
+}
+
+impl UrlRequest {
+    /// It is read as a source is, but for what a browser keeps to itself.
+    fn of(text: &str) -> Result<Self, NotUrl> {
+        let asked = SourceUrl::parse(text).map_err(|error| match error {
+            KeyError::Ambiguous { text, path, url } => NotUrl::Ambiguous(text, path, url),
+            _ => NotUrl::Invalid(text.to_owned()),
+        })?;
+        let url = asked.url();
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let (path, query) = (url.path().to_owned(), url.query().map(str::to_owned));
+        let mut key = RequestKey::default();
+        let host = (!asked.is_any_host()).then_some(host.as_bytes());
+        key.set(host, path.as_bytes(), query.as_ref().map(String::as_bytes));
+        Ok(UrlRequest { key, path, query })
+    }
 }
 
 /// Looks at the store, and keeps the link that it saw last.
@@ -93,35 +108,50 @@ impl Lookup for StoreLookup<'_> {
             Ok(key) => self.engine.stored_entry(key)?,
             Err(_) => Default::default(),
         };
-        let has_query_links = entry.query_links > 0;
-        let cached = match &entry.link {
-            Some(link) => {
-                let (status, target) = (link.destination.status().code(), link.destination.target());
-                let target = target.map_or("", |target| target.as_str());
-                CachedLink::present(key, link.id.0, status, target.as_bytes(), has_query_links)
-            }
-            None => CachedLink::absent(key, has_query_links),
-        };
+        let cached = cached_link(key, &entry);
         self.seen = entry.link;
         Ok(use_entry(&cached))
     }
 }
 
-fn answer(engine: &Engine, key: &mut RequestKey, asked: &str) -> Result<String> {
+fn answer(engine: &Engine, request: &mut UrlRequest, asked_url: &str) -> Result<String> {
+    let UrlRequest { key, path, query } = request;
+    let tables = engine.tables();
+    let host = tables.view(key.host());
+    let asked = Asked::new(key, &host, path.as_bytes(), query.as_ref().map(String::as_bytes));
     let mut lookup = StoreLookup { engine, seen: None };
-    let resolved = resolve(&mut lookup, key, |_| ())?;
+    // Who only looks takes no click.
+    let has_click = |id, max| engine.uses().has_left(id, max);
+    let resolved =
+        resolve(&mut lookup, key, &host, |found| head(&decide_found(found, &asked, unix_time_ms, has_click)))?;
     Ok(match (resolved, lookup.seen) {
         // The lookup that answers is the last one.
-        (Resolved::Link(()), Some(link)) => describe(&link),
-        _ => format!("404 Not Found: no link matches {}", shown(asked)),
+        (Resolved::Link(head), Some(link)) => format!("{head}\n{}", describe(engine, &link)),
+        _ => {
+            let head = head(&decide_not_found(&asked));
+            // Behind a location it would read as a part of it.
+            let separator = if head.contains('\n') { "\n" } else { ": " };
+            format!("{head}{separator}no link matches {}", shown(asked_url))
+        }
     })
 }
 
-fn describe(link: &Link) -> String {
-    let status = link.destination.status();
-    let location = link.destination.target().map_or(String::new(), |target| format!("Location: {target}\n"));
+/// The status and, if there is one, the location of an answer.
+fn head(decision: &Decision<'_>) -> String {
+    let mut answer = Vec::new();
+    http1::encode(&mut answer, &decision.answer, &Context::closing(&imf_fixdate(0)));
+    let answer = String::from_utf8_lossy(&answer);
+    let mut lines = answer.lines();
+    let status = lines.next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status);
+    let location = lines.find(|line| line.starts_with("Location: "));
+    [Some(status), location].into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+fn describe(engine: &Engine, link: &Link) -> String {
+    let state = link.options.state(unix_time_ms(), engine.uses().used(link.id.0));
+    let state = if state == LinkState::Active { String::new() } else { format!("{}, ", state.name()) };
     format!(
-        "{status}\n{location}Link: {} (id {}, version {}, created {}, updated {})",
+        "Link: {} ({state}id {}, version {}, created {}, updated {})",
         link.key,
         link.id.0,
         link.version,
@@ -146,7 +176,7 @@ mod tests {
             ("/go?to=http://x.example/", "*/go?to=http://x.example/"),
             (r"http:\\www.example.com\old", "www.example.com/old"),
         ] {
-            let key = request_key(text).unwrap();
+            let key = UrlRequest::of(text).unwrap().key;
             assert_eq!(key.query_key().unwrap_or(key.path_key()), host_key.as_bytes(), "{text}");
         }
         for (text, part) in [
@@ -156,7 +186,7 @@ mod tests {
             ("mailto:x@y", "`mailto:x@y` is not an http(s) URL"),
             ("old", "`old` may be a path or a host; write `/old` for the path, or `http://old/` for the host"),
         ] {
-            let error = request_key(text).map(drop).unwrap_err().to_string();
+            let error = UrlRequest::of(text).map(drop).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }

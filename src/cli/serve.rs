@@ -1,7 +1,7 @@
 //! `carom serve`: answer requests.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
 use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB, StoreArguments};
 use super::text;
 use crate::config::{DriverChoice, Durability, ServeConfig};
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{self, AdminConfig, AdminPlane, ControlPlane};
 use crate::data_plane::{self, Served};
 use crate::engine::{EngineConfig, OwnedEngine};
 use crate::limits::DISK_RESERVE_BYTES;
@@ -45,6 +45,13 @@ pub(super) struct RawArguments {
     /// IP address and port to listen on, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = listen_address)]
     listen: SocketAddr,
+    /// IP address and port of the admin API, such as 127.0.0.1:9090; `none` to go without it. Whoever reaches it
+    /// and has a token can change everything: keep it from the public
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = admin_address)]
+    admin: AdminAddress,
+    /// Requests per second that one token may make of the admin API
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    admin_rate: u32,
     /// Import this CSV file first, as `carom import` does; with invalid rows in it, nothing is served
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
@@ -82,6 +89,18 @@ fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "give an IP address and port, such as 127.0.0.1:8080")
 }
 
+/// Where the admin API listens, if it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AdminAddress(Option<SocketAddr>);
+
+fn admin_address(text: &str) -> Result<AdminAddress, &'static str> {
+    if text == "none" {
+        return Ok(AdminAddress(None));
+    }
+    let address = text.parse().map_err(|_| "give an IP address and port, such as 127.0.0.1:9090, or none")?;
+    Ok(AdminAddress(Some(address)))
+}
+
 /// How the workers wait for the network.
 #[derive(Clone, Copy, ValueEnum)]
 enum Driver {
@@ -109,6 +128,7 @@ pub(super) struct ServeArgs {
     engine: EngineConfig,
     import: Option<PathBuf>,
     serve: ServeConfig,
+    admin: AdminConfig,
 }
 
 /// A number that makes no sense.
@@ -131,6 +151,9 @@ const MAX_SNAPSHOTS: u64 = 1_000;
 const MAX_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
 /// Most connections of one worker. The kernel's own limit of open files is below it.
 const MAX_CONNECTIONS: u64 = 16 * 1024 * 1024;
+
+/// Most requests per second and token: far more than one thread answers.
+const MAX_RATE: u64 = 1_000_000;
 
 impl RawArguments {
     /// Refuses numbers that make no sense.
@@ -158,6 +181,13 @@ impl RawArguments {
                 ..EngineConfig::new(self.data)
             },
             import: self.import,
+            admin: AdminConfig {
+                listen: self.admin.0,
+                rate: u32::try_from(number("--admin-rate", u64::from(self.admin_rate), MAX_RATE)?)
+                    .ok()
+                    .and_then(NonZeroU32::new)
+                    .expect("it was checked"),
+            },
             serve: ServeConfig {
                 listen: self.listen,
                 workers: match self.workers {
@@ -180,7 +210,14 @@ impl RawArguments {
 pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     arguments.import.as_deref().map(check_header).transpose()?;
     let engine = open::engine(&arguments.engine)?;
-    let control = ControlPlane::start(engine.engine()).inspect_err(|error| {
+    let admin = match start_admin(&engine, &arguments.admin) {
+        Ok(admin) => admin,
+        Err(error) => {
+            engine.close()?;
+            return Err(error);
+        }
+    };
+    let control = ControlPlane::start(engine.engine(), &admin).inspect_err(|error| {
         text::tell!(
             "carom: WARNING: there is no control socket: {error}. `carom status` and `carom backup` can't reach this server"
         );
@@ -190,16 +227,33 @@ pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     if let Ok(control) = control {
         control.stop();
     }
+    admin.stop();
     let closed = engine.close();
     let outcome = outcome?;
     closed?;
     Ok(outcome)
 }
 
+/// Makes the first token if there is none, and starts the admin API.
+fn start_admin(engine: &OwnedEngine, config: &AdminConfig) -> Result<AdminPlane> {
+    if config.listen.is_some()
+        && let Err(error) = control_plane::ensure_first_token(engine.engine())
+    {
+        text::tell!("carom: WARNING: there is no token for the admin API: {error}");
+    }
+    let admin = AdminPlane::start(engine.engine(), config)?;
+    if let Some(address) = admin.address() {
+        let token = control_plane::first_token_file(engine.engine().data());
+        let token = if token.exists() { format!(", token in {}", token.display()) } else { String::new() };
+        text::tell!("carom: admin API on http://{address}{token}");
+    }
+    Ok(admin)
+}
+
 /// Imports what is to be imported, and serves until it is told to stop.
 fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit> {
     if let Some(file) = &arguments.import {
-        let outcome = import_file(engine.engine(), file, ImportOptions { keep_going: false });
+        let outcome = import_file(engine.engine(), file, ImportOptions { keep_going: false, json: false });
         let outcome = outcome.context("nothing is served")?;
         if outcome != ImportOutcome::Done {
             return Ok(outcome.into());

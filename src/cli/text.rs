@@ -1,5 +1,6 @@
 //! Numbers and times for people.
 
+use anyhow::Result;
 use indicatif::HumanCount;
 
 /// Prints a line to stdout, for whoever still reads it: unlike `println`, which panics if nobody does.
@@ -19,6 +20,29 @@ macro_rules! tell {
     }};
 }
 pub(super) use tell;
+
+/// Nobody reads stdout any more, as behind `head`.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads stdout any more")]
+pub(super) struct Unread;
+
+/// Prints a line to stdout; for what may print many of them, and need not go on if nobody reads them.
+pub(super) fn line(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}").map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => anyhow::Error::new(Unread),
+        _ => anyhow::Error::new(error).context("stdout can't be written"),
+    })
+}
+
+/// A time of the API without the parts of a second.
+pub(super) fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
+}
 
 /// `1 row`, `2,000 rows`.
 pub(super) fn count(number: u64, noun: &str) -> String {

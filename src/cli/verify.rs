@@ -120,7 +120,7 @@ fn of_directory(data: &Path, deep: bool) -> Result<Exit> {
 }
 
 fn print_store(store: &StoreReport) {
-    let StoreReport { path, kind, position, state, operations, behind } = store;
+    let StoreReport { path, kind, position, state, operations, hosts, tokens, behind } = store;
     let at = position.as_ref().map_or("no record".to_owned(), |position| format!("record {}", position.sequence));
     let behind = match behind {
         0 => String::new(),
@@ -129,8 +129,10 @@ fn print_store(store: &StoreReport) {
     text::say!("Store:    {}, {kind}, at {at}{behind}", path.display());
     if let Some(state) = state {
         text::say!(
-            "          {} of links, {}, digest {}",
+            "          {} of links, {} with settings, {}, {}, digest {}",
             count_of(state.entries, "entry", "entries"),
+            count(*hosts, "host"),
+            count(*tokens, "token"),
             count(*operations, "remembered operation"),
             hex(&state.hash)
         );

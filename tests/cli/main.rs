@@ -1,0 +1,10 @@
+//! The command line over the API, on the real binary: every command the same way over the network, the control socket
+//! and in process.
+
+mod bulk;
+mod links;
+mod pages;
+mod place;
+mod settings;
+#[path = "../support/mod.rs"]
+mod support;
