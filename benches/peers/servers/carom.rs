@@ -24,7 +24,7 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
 
     let port = free_port()?;
     let mut serve = on_core(site.core, program)?;
-    serve.arg("serve").arg("--data").arg(&data).arg("--listen").arg(format!("127.0.0.1:{port}"));
+    serve.args(["serve", "--admin", "none"]).arg("--data").arg(&data).arg("--listen").arg(format!("127.0.0.1:{port}"));
     serve.args(["--workers", "1", "--driver", "auto"]).args(site.carom_args);
     let mut server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
     // With `auto` it is the kernel that decides, and what was measured depends on it.
