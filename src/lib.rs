@@ -32,7 +32,8 @@
 //! - **I5** Read your writes. Once a change is acknowledged, every later request on every worker sees it.
 //! - **I6** Everything has a limit, in [`limits`], in [`config`], or beside what it bounds. What goes over it gets a defined answer, and is
 //!   counted.
-//! - **I7** Clicks never slow a redirect and never enter the log of changes. (No click is counted yet.)
+//! - **I7** Clicks never slow a redirect and never enter the log of changes. (So far only
+//!   those of links with a limit are counted.)
 //! - **I8** Corruption is detected, never served. A bad record stops the node with a message that says which
 //!   file, which offset and what to do.
 //! - **I9** A failed fsync is fatal for writing: nothing is acknowledged after it, redirects go on.

@@ -141,13 +141,6 @@ impl Tables {
         HostView { own: self.host(name).map(|entry| &**entry), any: self.any.as_deref() }
     }
 
-    /// All hosts that have settings, in the order of their names.
-    pub fn hosts(&self) -> Vec<&Arc<HostEntry>> {
-        let mut hosts: Vec<_> = self.hosts.values().collect();
-        hosts.sort_by(|a, b| a.record.host.cmp(&b.record.host));
-        hosts
-    }
-
     /// How many hosts have settings.
     pub fn host_count(&self) -> usize {
         self.hosts.len()

@@ -13,6 +13,7 @@ use super::place::{DirectoryPlace, NAME, NAME_BESIDE, StorePlace};
 use super::recover::{self, Recovery};
 use super::snapshot::SnapshotSurvey;
 use super::{EngineConfig, OpenError, SnapshotError, StateDigest};
+use crate::clicks::Uses;
 use crate::log::disk::RealDisk;
 use crate::log::{ChainHash, Log, LogError, LogSurvey};
 use crate::store::{Position, Store, StoreKind};
@@ -98,6 +99,10 @@ pub fn verify_directory(config: &EngineConfig, deep: bool) -> Result<DirectoryRe
     let mut report = DirectoryReport { log, snapshots, store: None, rebuilt: None, damages };
     report.damages.extend(report.log.damages.iter().map(LogError::to_string));
     report.check_durable(&ground, position.as_ref());
+    // It only reads. A file that is damaged stops the next start.
+    if let Err(error) = Uses::open(Arc::clone(&ground.log.disk), config.data.clone()) {
+        report.damages.push(error.to_string());
+    }
     report.check_snapshots(&chains);
     if let Some((mut store_report, store)) = opened {
         report.check_position(&mut store_report, &chains);

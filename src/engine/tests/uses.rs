@@ -39,3 +39,20 @@ fn clicks_are_kept_over_restarts_and_forgotten_with_their_link() {
     let uses = owned.engine().uses();
     assert_eq!((uses.used(a), uses.used(b), uses.links()), (0, 1, 1));
 }
+
+#[test]
+fn damage_of_the_file_is_found_without_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owned, _) = open(dir.path());
+    assert!(owned.engine().uses().take(1_024, 3));
+    owned.close().unwrap();
+    let verify = || crate::engine::verify_directory(&config(dir.path()), false).unwrap().damages;
+    assert_eq!(verify(), Vec::<String>::new());
+    let path = dir.path().join("uses");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[16] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let damages = verify();
+    assert!(damages.len() == 1 && damages[0].contains("uses"), "{damages:?}");
+    assert!(std::fs::read(&path).unwrap() == bytes, "it only reads");
+}
