@@ -1,4 +1,5 @@
-//! The header section (RFC 9112 §5): the fields that decide who is asked and how the connection goes on.
+//! The header section (RFC 9112 §5): the fields that decide who is asked and how the connection goes on, and those that
+//! say who asks.
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
@@ -20,6 +21,60 @@ pub(super) struct Fields<'b> {
     pub(super) persistent: bool,
     /// Whether a body follows the head (RFC 9112 §6.3).
     pub(super) has_body: bool,
+    /// Who asks.
+    pub(super) client: Client<'b>,
+}
+
+/// The values of `X-Forwarded-For`, in their order: proxies that do not add to a line of another add their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ForwardedFor<'b> {
+    lines: [&'b [u8]; FORWARDED_FOR_LINES],
+    count: usize,
+}
+
+/// More lines than so many are none at all: there are not so many proxies on the way of an honest request.
+const FORWARDED_FOR_LINES: usize = 3;
+
+impl<'b> ForwardedFor<'b> {
+    /// Of no line.
+    pub const NONE: Self = ForwardedFor { lines: [&[]; FORWARDED_FOR_LINES], count: 0 };
+
+    /// Of these lines.
+    pub fn of(lines: &[&'b [u8]]) -> Self {
+        let mut all = ForwardedFor::NONE;
+        lines.iter().for_each(|line| all.push(line));
+        all
+    }
+
+    /// The lines from the last to the first; None if there are too many.
+    pub fn from_last(&self) -> Option<impl Iterator<Item = &'b [u8]> + use<'b>> {
+        let lines = self.lines;
+        (self.count <= lines.len()).then(|| lines.into_iter().take(self.count).rev())
+    }
+
+    fn push(&mut self, line: &'b [u8]) {
+        if let Some(place) = self.lines.get_mut(self.count) {
+            *place = line;
+        }
+        self.count += 1;
+    }
+}
+
+/// What a request says about who sends it: the values as they were sent, of most fields the last one. Nothing of it
+/// decides the answer, so nothing of it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Client<'b> {
+    /// `User-Agent` (RFC 9110 §10.1.5).
+    pub user_agent: Option<&'b [u8]>,
+    /// `Referer` (RFC 9110 §10.1.3).
+    pub referer: Option<&'b [u8]>,
+    /// `Accept-Language` (RFC 9110 §12.5.4).
+    pub accept_language: Option<&'b [u8]>,
+    /// `X-Forwarded-For`: for whom proxies ask.
+    pub forwarded_for: ForwardedFor<'b>,
+    /// Whether `DNT` (W3C Tracking Preference Expression §5.2) begins with `1`, or `Sec-GPC` (W3C Global Privacy Control)
+    /// is `1`: the sender does not want to be tracked.
+    pub opts_out: bool,
 }
 
 /// Takes the header section, up to and with the empty line, from the front.
@@ -75,6 +130,7 @@ struct Seen<'b> {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    client: Client<'b>,
 }
 
 fn judge<'b>(fields: &[Header<'b>], version: Version) -> Result<Fields<'b>, ErrorStatus> {
@@ -93,6 +149,16 @@ fn judge<'b>(fields: &[Header<'b>], version: Version) -> Result<Fields<'b>, Erro
                 seen.transfer_codings += 1;
                 seen.chunked = field.value.eq_ignore_ascii_case(b"chunked");
             }
+            (10, b'u') if name.eq_ignore_ascii_case(b"user-agent") => seen.client.user_agent = Some(field.value),
+            (7, b'r') if name.eq_ignore_ascii_case(b"referer") => seen.client.referer = Some(field.value),
+            (15, b'a') if name.eq_ignore_ascii_case(b"accept-language") => {
+                seen.client.accept_language = Some(field.value);
+            }
+            (15, b'x') if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
+                seen.client.forwarded_for.push(field.value);
+            }
+            (3, b'd') if name.eq_ignore_ascii_case(b"dnt") => seen.client.opts_out |= field.value.starts_with(b"1"),
+            (7, b's') if name.eq_ignore_ascii_case(b"sec-gpc") => seen.client.opts_out |= field.value == b"1",
             _ => {}
         }
     }
@@ -138,6 +204,7 @@ impl<'b> Seen<'b> {
             host: (!self.host.is_empty()).then_some(self.host),
             persistent: !self.close && (self.keep_alive || version == Version::Http11),
             has_body: self.chunked || self.content_length.is_some_and(|length| length > 0),
+            client: self.client,
         })
     }
 }

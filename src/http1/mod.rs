@@ -24,6 +24,7 @@ mod tests;
 
 pub use caching::Caching;
 pub use date::imf_fixdate;
+pub use fields::{Client, ForwardedFor};
 pub use location::{Location, QueryMode};
 pub use request::{Method, Parse, Request, Version, parse};
 pub use response::{Answer, Context, encode};

@@ -4,6 +4,7 @@
 //! are not UTF-8 and all versions but 1.0 and 1.1 without telling them from garbage, accepts a bare LF, and would
 //! leave the target to be searched a second time for its `?`.
 
+use super::fields::Client;
 use super::status::ErrorStatus;
 use super::{fields, target};
 use crate::limits::{METHOD_BYTES, REQUEST_EMPTY_LINES, REQUEST_HEAD_BYTES};
@@ -52,6 +53,8 @@ pub struct Request<'b> {
     pub has_body: bool,
     /// The version.
     pub version: Version,
+    /// Who asks.
+    pub client: Client<'b>,
 }
 
 /// A method (RFC 9110 §9).
@@ -125,6 +128,7 @@ fn parse_head(buf: &[u8]) -> Result<Option<(Request<'_>, usize)>, ErrorStatus> {
         keep_alive: fields.persistent && !fields.has_body && token != b"CONNECT",
         has_body: fields.has_body,
         version,
+        client: fields.client,
     };
     Ok(Some((request, buf.len() - behind.len())))
 }

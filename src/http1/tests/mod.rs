@@ -7,7 +7,7 @@ mod refused;
 mod request;
 mod response;
 
-use super::{ErrorStatus, Method, Parse, Request, Version, parse};
+use super::{Client, ErrorStatus, ForwardedFor, Method, Parse, Request, Version, parse};
 
 /// A GET of `/` on host `h` over HTTP/1.1, to be varied.
 const PLAIN: Request<'static> = Request {
@@ -18,6 +18,16 @@ const PLAIN: Request<'static> = Request {
     keep_alive: true,
     has_body: false,
     version: Version::Http11,
+    client: NOBODY,
+};
+
+/// Who says nothing of themselves.
+const NOBODY: Client<'static> = Client {
+    user_agent: None,
+    referer: None,
+    accept_language: None,
+    forwarded_for: ForwardedFor::NONE,
+    opts_out: false,
 };
 
 /// Asserts that `bytes` are one whole request, and that every part of them that is cut off at the end is not.

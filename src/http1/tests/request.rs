@@ -1,7 +1,7 @@
 //! Requests that are answered.
 
-use super::{PLAIN, assert_request};
-use crate::http1::{Method, Parse, Request, Version, parse};
+use super::{NOBODY, PLAIN, assert_request};
+use crate::http1::{Client, ForwardedFor, Method, Parse, Request, Version, parse};
 use crate::limits::{
     HOST_BYTES, METHOD_BYTES, REQUEST_EMPTY_LINES, REQUEST_HEAD_BYTES, REQUEST_HEADERS, REQUEST_TARGET_BYTES,
 };
@@ -212,8 +212,37 @@ fn a_browser() {
         Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nDNT: 1\r\n\
         Connection: keep-alive\r\nCookie: a=b; c=d\r\nUpgrade-Insecure-Requests: 1\r\n\
         Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nPriority: u=0, i\r\n\r\n";
-    let expected = Request { host: Some(b"go.example.com"), path: b"/detail", query: Some(b"itemid=7"), ..PLAIN };
+    let client = Client {
+        user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        accept_language: Some(b"en-US,en;q=0.5"),
+        opts_out: true,
+        ..NOBODY
+    };
+    let host = Some(&b"go.example.com"[..]);
+    let expected = Request { host, path: b"/detail", query: Some(b"itemid=7"), client, ..PLAIN };
     assert_request(bytes, expected);
+}
+
+#[test]
+fn who_asks() {
+    let head = "GET / HTTP/1.1\r\nHost: h\r\n";
+    let said = |fields: &str, client| {
+        assert_request(format!("{head}{fields}\r\n\r\n").as_bytes(), Request { client, ..PLAIN });
+    };
+    said("uSER-aGENT: curl/8.7.1", Client { user_agent: Some(b"curl/8.7.1"), ..NOBODY });
+    said("User-Agent:", Client { user_agent: Some(b""), ..NOBODY });
+    said("Referer: a\r\nREFERER: b", Client { referer: Some(b"b"), ..NOBODY });
+    said("accept-language: de", Client { accept_language: Some(b"de"), ..NOBODY });
+    said("accept-encoding: br", NOBODY);
+    let forwarded = |lines: &[&'static [u8]]| Client { forwarded_for: ForwardedFor::of(lines), ..NOBODY };
+    said("X-Forwarded-For: 192.0.2.1, ::1", forwarded(&[b"192.0.2.1, ::1"]));
+    said("X-Forwarded-For: a\r\nDNT: 0\r\nx-forwarded-for: b", forwarded(&[b"a", b"b"]));
+    for (field, opts_out) in
+        [("DNT: 1", true), ("DNT: 1xy", true), ("sec-gpc: 1", true), ("DNT: 0", false), ("Sec-GPC: ?1", false)]
+    {
+        said(field, Client { opts_out, ..NOBODY });
+    }
+    said("DNT: 1\r\nSec-GPC: 0", Client { opts_out: true, ..NOBODY });
 }
 
 #[test]
