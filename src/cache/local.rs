@@ -1,4 +1,4 @@
-//! The cache of one worker.
+//! The cache of one worker, and how often it was used.
 
 use super::{
     entry::CachedLink,
@@ -16,16 +16,32 @@ const HITS_MAX: u8 = 15;
 /// (Bimodal insertion: Qureshi et al., "Adaptive insertion policies for high performance caching", ISCA 2007.)
 const FAVOURED_ONE_IN: u32 = 8;
 
-/// A worker's own cache (L1): set-associative, so a lookup is two cache lines, the stamp and the link.
+/// A worker's own cache (L1): set-associative, so a lookup is two or three cache lines, the stamp and the link.
 ///
 /// It has no lock and no atomics. An entry is valid as long as the stamp it came with is, so the writer need not
 /// know of it.
+///
+/// Beside each link stands how often it was [counted](Self::count) since the last [drain](Self::drain): one addition on a
+/// line that the lookup has brought. Nothing that was counted is lost: what an entry has when it is pushed out or found
+/// stale is kept until the next drain.
 pub struct LocalCache {
     sets: Box<[Set]>,
     inserts: u32,
+    /// Where the entry is that was found or inserted last.
+    last: Place,
+    /// What was counted of entries that are not here any more, or too often for them.
+    gone: Vec<(CachedLink, Tally)>,
+    /// Whether anything was counted since the last drain.
+    has_counts: bool,
 }
 
-/// The tags and hits share the first of three cache lines; each way is then on one of the others.
+/// How often a link was counted, by class.
+pub type Tally = [u32; CLASSES];
+
+/// How many classes there are of what is counted.
+pub const CLASSES: usize = 4;
+
+/// The tags and hits come first; a way is on the line behind them or on two.
 #[repr(C, align(64))]
 struct Set {
     tags: [u32; WAYS],
@@ -36,31 +52,63 @@ struct Set {
 struct Way {
     stamp: Stamp,
     link: CachedLink,
+    counts: [u8; CLASSES],
+    /// Of the marks that were counted last.
+    marks: [u16; MARKS],
 }
 
-const _: () = assert!(size_of::<Option<Way>>() == 16 && size_of::<Set>() == 192);
+/// How many marks an entry remembers.
+const MARKS: usize = 2;
+
+const _: () = assert!(size_of::<Option<Way>>() == 24 && size_of::<Set>() == 256);
+
+/// An entry: its set, and its way.
+#[derive(Clone, Copy)]
+struct Place {
+    set: u32,
+    way: u32,
+}
+
+/// What counting said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Which one of its class it is since the entry was drained last; after 255 it begins at 1 again.
+    pub nth: u8,
+    /// Whether the mark was not among the last of this entry.
+    pub is_new_mark: bool,
+}
 
 impl LocalCache {
-    /// A cache for `entries` links, rounded up to a power of two of at least eight. The table takes 24 bytes an
+    /// A cache for `entries` links, rounded up to a power of two of at least eight. The table takes 32 bytes an
     /// entry at once; the links it holds stay allocated until they are pushed out or found stale.
     pub fn new(entries: usize) -> Self {
         let sets = entries.div_ceil(WAYS).next_power_of_two();
         let set = || Set { tags: [0; WAYS], hits: [0; WAYS], ways: [const { None }; WAYS] };
-        Self { sets: std::iter::repeat_with(set).take(sets).collect(), inserts: 0 }
+        let last = Place { set: 0, way: 0 };
+        Self {
+            sets: std::iter::repeat_with(set).take(sets).collect(),
+            inserts: 0,
+            last,
+            gone: Vec::new(),
+            has_counts: false,
+        }
     }
 
     /// The entry of this key, if it is here and nothing in its stripe has changed since its stamp was taken.
     ///
     /// `hash` is [`SharedCache::hash`] of `key`.
     pub fn get(&mut self, shared: &SharedCache, hash: u64, key: &[u8]) -> Option<&CachedLink> {
-        let set = self.set(hash);
+        let index = self.index(hash);
+        let set = &mut self.sets[index];
         let mut place = None;
         for way in matches(&set.tags, tag(hash)) {
             let Some(entry) = &set.ways[way] else { continue };
             // I5: an old stamp may mean an old link. The tag includes the stripe, so this is the entry's own
             // stripe even if the key is another; let go of the link, no one can ask for it any more.
             if !shared.is_current(hash, entry.stamp) {
-                set.ways[way] = None;
+                if let Some(stale) = set.ways[way].take() {
+                    stale.leave(&mut self.gone);
+                }
                 set.hits[way] = 0;
             } else if entry.link.key() == key {
                 place = Some(way);
@@ -68,6 +116,7 @@ impl LocalCache {
             }
         }
         let way = place?;
+        self.last = Place { set: index as u32, way: way as u32 };
         set.hits[way] = (set.hits[way] + 1).min(HITS_MAX);
         // I4: a reference, not a clone: the count of the link is on a line that other workers read.
         set.ways[way].as_ref().map(|entry| &entry.link)
@@ -77,16 +126,102 @@ impl LocalCache {
     pub fn insert(&mut self, hash: u64, stamp: Stamp, link: CachedLink) {
         self.inserts = self.inserts.wrapping_add(1);
         let favoured = self.inserts.is_multiple_of(FAVOURED_ONE_IN);
-        let set = self.set(hash);
+        let index = self.index(hash);
+        let set = &mut self.sets[index];
         let way = set.same(hash, link.key()).unwrap_or_else(|| set.victim());
         set.tags[way] = tag(hash);
-        set.ways[way] = Some(Way { stamp, link });
+        let mut new = Way { stamp, link, counts: [0; CLASSES], marks: [0; MARKS] };
+        match set.ways[way].take() {
+            // Several requests that waited for the same link each bring it.
+            Some(old) if old.is_same_link(&new) => (new.counts, new.marks) = (old.counts, old.marks),
+            Some(old) => old.leave(&mut self.gone),
+            None => {}
+        }
+        set.ways[way] = Some(new);
         set.hits[way] = set.hits[way].max(u8::from(favoured));
+        self.last = Place { set: index as u32, way: way as u32 };
     }
 
-    fn set(&mut self, hash: u64) -> &mut Set {
-        let last = self.sets.len() - 1;
-        &mut self.sets[hash as usize & last]
+    /// Counts one of a class for the link that was found or inserted last, with a mark of whom it is for; 0 is none.
+    ///
+    /// # Panics
+    /// If nothing was found or inserted before, or `class` is not below [`CLASSES`].
+    pub fn count(&mut self, class: usize, mark: u16) -> Counted {
+        let Place { set, way } = self.last;
+        let way = self.sets[set as usize].ways[way as usize].as_mut().expect("what was found is still there");
+        let count = &mut way.counts[class];
+        if *count == u8::MAX {
+            *count = 0;
+            let mut tally = Tally::default();
+            tally[class] = u32::from(u8::MAX);
+            self.gone.push((way.link.clone(), tally));
+        }
+        *count += 1;
+        self.has_counts = true;
+        let nth = *count;
+        let is_new_mark = mark != 0 && !way.marks.contains(&mark);
+        if is_new_mark {
+            way.marks.rotate_right(1);
+            way.marks[0] = mark;
+        }
+        Counted { nth, is_new_mark }
+    }
+
+    /// Counts one of a class for a link that may not be here.
+    pub fn count_absent(&mut self, link: CachedLink, class: usize) {
+        let mut tally = Tally::default();
+        tally[class] = 1;
+        self.gone.push((link, tally));
+    }
+
+    /// How many entries wait for the next drain although they are not here any more.
+    pub fn gone(&self) -> usize {
+        self.gone.len()
+    }
+
+    /// Gives what was counted since the last time, and what of it is [gone](Self::gone) first. A link may come more than
+    /// once.
+    pub fn drain(&mut self, mut give: impl FnMut(&CachedLink, Tally)) {
+        self.drain_gone(&mut give);
+        if !std::mem::take(&mut self.has_counts) {
+            return;
+        }
+        for way in self.sets.iter_mut().flat_map(|set| &mut set.ways).flatten() {
+            if let Some(tally) = way.take() {
+                give(&way.link, tally);
+            }
+        }
+    }
+
+    /// Gives only what is [gone](Self::gone).
+    pub fn drain_gone(&mut self, mut give: impl FnMut(&CachedLink, Tally)) {
+        self.gone.drain(..).for_each(|(link, tally)| give(&link, tally));
+    }
+
+    fn index(&self, hash: u64) -> usize {
+        hash as usize & (self.sets.len() - 1)
+    }
+}
+
+impl Way {
+    /// What was counted, if anything; it begins at 0 again.
+    fn take(&mut self) -> Option<Tally> {
+        // As one number, for nearly all are 0 when they are asked.
+        let is_counted = u32::from_ne_bytes(self.counts) != 0;
+        is_counted.then(|| std::mem::take(&mut self.counts).map(u32::from))
+    }
+
+    /// Whether both are what was found under one key, and of one link.
+    fn is_same_link(&self, other: &Way) -> bool {
+        let id = |way: &Way| way.link.link().map(|link| link.id);
+        self.link.key() == other.link.key() && id(self) == id(other)
+    }
+
+    /// Leaves what was counted behind.
+    fn leave(mut self, gone: &mut Vec<(CachedLink, Tally)>) {
+        if let Some(tally) = self.take() {
+            gone.push((self.link, tally));
+        }
     }
 }
 
@@ -181,6 +316,68 @@ mod tests {
                 assert_eq!(id(local.get(&shared, 0, b"hot")), Some(0), "after {number}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_counted_comes_out_once_whatever_becomes_of_the_entry() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(WAYS);
+        let mut expected = vec![[0_u64; CLASSES]; 40];
+        let mut drained = expected.clone();
+        let mut random = fastrand::Rng::with_seed(1);
+        for turn in 0..20_000 {
+            let number = random.usize(..expected.len());
+            let key = number.to_string().into_bytes();
+            // All in one set, so that they push each other out.
+            if local.get(&shared, 0, &key).is_none() {
+                local.insert(0, shared.stamp(0), link(&key, number as u64));
+            }
+            let class = random.usize(..CLASSES);
+            for _ in 0..if random.u8(..50) == 0 { 600 } else { 1 } {
+                local.count(class, 0);
+                expected[number][class] += 1;
+            }
+            let mut give = |link: &CachedLink, tally: Tally| {
+                let id = link.link().unwrap().id as usize;
+                assert_eq!(link.key(), id.to_string().as_bytes());
+                tally.iter().zip(&mut drained[id]).for_each(|(&more, count)| *count += u64::from(more));
+            };
+            match turn % 100 {
+                0 => local.drain(&mut give),
+                50 => local.drain_gone(&mut give),
+                // Everything is stale from here on.
+                75 => shared.replace(0, b"x", None),
+                _ => {}
+            }
+        }
+        local.drain(|link, tally| {
+            let id = link.link().unwrap().id as usize;
+            tally.iter().zip(&mut drained[id]).for_each(|(&more, count)| *count += u64::from(more));
+        });
+        assert_eq!(drained, expected);
+        local.drain(|link, tally| panic!("{link:?} again: {tally:?}"));
+    }
+
+    #[test]
+    fn counting_tells_which_one_it_was_and_whether_its_mark_is_new() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(WAYS);
+        local.insert(0, shared.stamp(0), link(b"a.example/", 1));
+        let counted = |nth, is_new_mark| Counted { nth, is_new_mark };
+        assert_eq!(local.count(0, 7), counted(1, true));
+        assert_eq!(local.count(0, 7), counted(2, false));
+        assert_eq!(local.count(0, 8), counted(3, true));
+        assert_eq!(local.count(0, 7), counted(4, false));
+        assert_eq!(local.count(1, 0), counted(1, false));
+        assert_eq!(local.count(0, 9), counted(5, true));
+        assert_eq!(local.count(0, 7), counted(6, true));
+        local.drain(|_, tally| assert_eq!(tally, [6, 1, 0, 0]));
+        assert_eq!(local.count(0, 9), counted(1, false), "marks stay");
+        local.insert(0, shared.stamp(0), link(b"a.example/", 1));
+        assert_eq!(local.count(0, 9), counted(2, false), "the same link");
+        local.insert(0, shared.stamp(0), link(b"a.example/", 2));
+        assert_eq!(local.count(0, 9), counted(1, true));
+        assert_eq!(local.gone(), 1);
     }
 
     #[test]

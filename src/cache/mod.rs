@@ -58,5 +58,5 @@ mod shared;
 mod sync;
 
 pub use entry::{CachedLink, LinkView};
-pub use local::LocalCache;
+pub use local::{CLASSES, Counted, LocalCache, Tally};
 pub use shared::{SharedCache, SharedStats, Stamp};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::resolve::Lookup;
-use crate::cache::{CachedLink, LocalCache, SharedCache, Stamp};
+use crate::cache::{CachedLink, Counted, LocalCache, SharedCache, Stamp, Tally};
 use crate::link::{StoredEntry, Terms};
 use crate::store::{Store, StoreError, keyspace};
 
@@ -39,6 +39,8 @@ pub fn cached_link(key: &[u8], entry: &StoredEntry) -> CachedLink {
 pub struct ReadPath {
     local: LocalCache,
     shared: Arc<SharedCache>,
+    /// What was looked up last, if it is not in the local cache.
+    elsewhere: Option<CachedLink>,
 }
 
 /// What the caches don't know: the store must be asked, by a [`ReaderPool`](super::ReaderPool).
@@ -54,7 +56,7 @@ pub struct Miss {
 
 impl ReadPath {
     pub(super) fn new(shared: Arc<SharedCache>, local_entries: usize) -> Self {
-        ReadPath { local: LocalCache::new(local_entries), shared }
+        ReadPath { local: LocalCache::new(local_entries), shared, elsewhere: None }
     }
 
     /// The lookups of one request. `fetched` is what the store said to its misses so far: the caches may have
@@ -72,6 +74,35 @@ impl ReadPath {
     pub fn remember(&mut self, miss: &Miss, link: CachedLink) {
         self.local.insert(miss.hash, miss.stamp, link);
     }
+
+    /// Counts a click of a class for the link that was looked up last, with a mark of who clicked; 0 is none.
+    ///
+    /// # Panics
+    /// If nothing was looked up before.
+    pub fn count(&mut self, class: usize, mark: u16) -> Counted {
+        match self.elsewhere.take() {
+            None => self.local.count(class, mark),
+            Some(link) => {
+                self.local.count_absent(link, class);
+                Counted { nth: 1, is_new_mark: mark != 0 }
+            }
+        }
+    }
+
+    /// How many links wait for the next drain that are not in this thread's own cache any more.
+    pub fn gone(&self) -> usize {
+        self.local.gone()
+    }
+
+    /// Gives the clicks that were counted since the last time.
+    pub fn drain(&mut self, give: impl FnMut(&CachedLink, Tally)) {
+        self.local.drain(give);
+    }
+
+    /// Gives only those of links that are [gone](Self::gone).
+    pub fn drain_gone(&mut self, give: impl FnMut(&CachedLink, Tally)) {
+        self.local.drain_gone(give);
+    }
 }
 
 /// The lookups of one request; see [`ReadPath::lookup`].
@@ -84,7 +115,8 @@ impl Lookup for RequestLookup<'_> {
     type Error = Miss;
 
     fn with<T>(&mut self, key: &[u8], use_entry: impl FnOnce(&CachedLink) -> T) -> Result<T, Miss> {
-        let ReadPath { local, shared } = self.path;
+        let ReadPath { local, shared, elsewhere } = self.path;
+        *elsewhere = None;
         let hash = shared.hash(key);
         // I4: a hit here writes to nothing that another thread reads.
         if let Some(link) = local.get(shared, hash, key) {
@@ -98,7 +130,10 @@ impl Lookup for RequestLookup<'_> {
             return Ok(result);
         }
         match self.fetched.iter().find(|link| link.key() == key) {
-            Some(link) => Ok(use_entry(link)),
+            Some(link) => {
+                *elsewhere = Some(link.clone());
+                Ok(use_entry(link))
+            }
             None => Err(Miss { key: key.into(), hash, stamp }),
         }
     }
