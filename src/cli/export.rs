@@ -45,7 +45,7 @@ struct Exported {
 }
 
 /// What a link may say that has no column.
-const WITHOUT_COLUMN: [&str; 10] = [
+const WITHOUT_COLUMN: [&str; 11] = [
     "query_policy",
     "not_before",
     "expires_at",
@@ -56,6 +56,7 @@ const WITHOUT_COLUMN: [&str; 10] = [
     "title",
     "note",
     "disabled",
+    "untracked",
 ];
 
 impl Exported {
@@ -126,7 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 
 /// Has a file written that gets its name once all of it is on the disk. Until then it is a new one beside it: what is
 /// there already under that name may be what another export writes, or lead elsewhere.
-fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(super) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut name = path.file_name().with_context(|| format!("{} is no file", path.display()))?.to_owned();
     name.push(".part");
     let part = path.with_file_name(name);

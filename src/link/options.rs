@@ -31,6 +31,8 @@ pub struct LinkOptions {
     pub note: Option<Note>,
     /// Whether it is answered as if it were not there.
     pub is_disabled: bool,
+    /// Whether its clicks are only counted, and neither details nor visitors are kept of them.
+    pub is_untracked: bool,
 }
 
 /// How a link stands at some time.
@@ -181,6 +183,8 @@ pub struct LinkPatch {
     pub note: Edit<Note>,
     /// See [`LinkOptions`].
     pub is_disabled: Option<bool>,
+    /// See [`LinkOptions`].
+    pub is_untracked: Option<bool>,
 }
 
 impl LinkPatch {
@@ -207,6 +211,7 @@ impl LinkPatch {
         self.note.apply(&mut options.note);
         options.tags = self.tags.clone().unwrap_or(options.tags);
         options.is_disabled = self.is_disabled.unwrap_or(options.is_disabled);
+        options.is_untracked = self.is_untracked.unwrap_or(options.is_untracked);
         let destination = Destination::new(status, target)?;
         options.check()?;
         Ok((destination, options))

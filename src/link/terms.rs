@@ -2,8 +2,8 @@
 //!
 //! | bytes  | what, each only if its bit is set                                                        |
 //! |--------|------------------------------------------------------------------------------------------|
-//! | 1      | bits: the query policy (two: 0 none, 1 drop, 2 forward, 3 merge), disabled, not before,   |
-//! |        | expires, limit of clicks, cache control, expired target                                  |
+//! | varint | bits: the query policy (two: 0 none, 1 drop, 2 forward, 3 merge), disabled, not before,   |
+//! |        | expires, limit of clicks, cache control, no details of clicks, expired target            |
 //! | varint | from when on it is answered                                                              |
 //! | varint | from when on it is not answered any more                                                 |
 //! | varint | how many clicks it is answered                                                           |
@@ -19,17 +19,18 @@ use super::options::LinkOptions;
 use super::query_policy::QueryPolicy;
 use crate::limits::{LINK_TERMS_BYTES, TARGET_BYTES};
 
-const POLICY: u8 = 0b11;
-const DISABLED: u8 = 1 << 2;
-const NOT_BEFORE: u8 = 1 << 3;
-const EXPIRES: u8 = 1 << 4;
-const MAX_CLICKS: u8 = 1 << 5;
-const CACHE_CONTROL: u8 = 1 << 6;
-const EXPIRED_TARGET: u8 = 1 << 7;
+const POLICY: u64 = 0b11;
+const DISABLED: u64 = 1 << 2;
+const NOT_BEFORE: u64 = 1 << 3;
+const EXPIRES: u64 = 1 << 4;
+const MAX_CLICKS: u64 = 1 << 5;
+const CACHE_CONTROL: u64 = 1 << 6;
+const NO_CLICK_DETAILS: u64 = 1 << 7;
+const EXPIRED_TARGET: u64 = 1 << 8;
 
 /// A varint of 64 bits has at most so many bytes.
 const VARINT_BYTES: usize = 10;
-const _: () = assert!(1 + 4 * VARINT_BYTES + TARGET_BYTES <= LINK_TERMS_BYTES);
+const _: () = assert!(2 + 4 * VARINT_BYTES + TARGET_BYTES <= LINK_TERMS_BYTES);
 
 /// What of [`LinkOptions`] decides the answer of a link; by default, nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Terms<'a> {
     /// See [`LinkOptions`].
     pub is_disabled: bool,
     /// See [`LinkOptions`].
+    pub is_untracked: bool,
+    /// See [`LinkOptions`].
     pub expired_target: Option<&'a [u8]>,
 }
 
@@ -54,19 +57,21 @@ impl<'a> Terms<'a> {
     /// Those of a link, as bytes; none at all if it says nothing of this.
     pub fn encode(options: &LinkOptions) -> Vec<u8> {
         let LinkOptions { query_policy, not_before_ms, expires_at_ms, max_clicks, expired_target, .. } = options;
-        let LinkOptions { cache_control, is_disabled, .. } = options;
-        let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        let bits = query_policy.map_or(0, |policy| policy as u8 + 1)
+        let LinkOptions { cache_control, is_disabled, is_untracked, .. } = options;
+        let bit = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+        let bits = query_policy.map_or(0, |policy| policy as u64 + 1)
             | bit(*is_disabled, DISABLED)
             | bit(not_before_ms.is_some(), NOT_BEFORE)
             | bit(expires_at_ms.is_some(), EXPIRES)
             | bit(max_clicks.is_some(), MAX_CLICKS)
             | bit(cache_control.is_some(), CACHE_CONTROL)
+            | bit(*is_untracked, NO_CLICK_DETAILS)
             | bit(expired_target.is_some(), EXPIRED_TARGET);
         if bits == 0 {
             return Vec::new();
         }
-        let mut out = vec![bits];
+        let mut out = Vec::new();
+        put_varint(bits, &mut out);
         let numbers =
             [*not_before_ms, *expires_at_ms, max_clicks.map(NonZeroU64::get), cache_control.map(caching_number)];
         numbers.into_iter().flatten().for_each(|number| put_varint(number, &mut out));
@@ -76,11 +81,16 @@ impl<'a> Terms<'a> {
 
     /// Reads what [`encode`](Self::encode) wrote. The bytes must be from this process: they are not checked.
     pub fn decode(bytes: &'a [u8]) -> Self {
-        let Some((&bits, mut rest)) = bytes.split_first() else { return Terms::default() };
-        let mut number = |bit: u8| (bits & bit != 0).then(|| take_varint(&mut rest));
+        if bytes.is_empty() {
+            return Terms::default();
+        }
+        let mut rest = bytes;
+        let bits = take_varint(&mut rest);
+        let mut number = |bit: u64| (bits & bit != 0).then(|| take_varint(&mut rest));
         Terms {
-            query_policy: QueryPolicy::ALL.get(usize::from(bits & POLICY).wrapping_sub(1)).copied(),
+            query_policy: QueryPolicy::ALL.get(((bits & POLICY) as usize).wrapping_sub(1)).copied(),
             is_disabled: bits & DISABLED != 0,
+            is_untracked: bits & NO_CLICK_DETAILS != 0,
             not_before_ms: number(NOT_BEFORE),
             expires_at_ms: number(EXPIRES),
             max_clicks: number(MAX_CLICKS).and_then(NonZeroU64::new),
@@ -149,8 +159,10 @@ mod tests {
         let policy = (0..QueryPolicy::ALL.len()).prop_map(|at| QueryPolicy::ALL[at]);
         let target = "[a-z0-9]{0,40}".prop_map(|path| Target::parse(&format!("https://to.example/{path}")).unwrap());
         let numbers = (of(any::<u64>()), of(any::<u64>()), of(1u64..));
-        (of(policy), numbers, of(caching), of(target), any::<bool>()).prop_map(
-            |(query_policy, (not_before_ms, expires_at_ms, max_clicks), cache_control, expired_target, is_disabled)| {
+        let flags = (any::<bool>(), any::<bool>());
+        (of(policy), numbers, of(caching), of(target), flags).prop_map(
+            |(query_policy, numbers, cache_control, expired_target, (is_disabled, is_untracked))| {
+                let (not_before_ms, expires_at_ms, max_clicks) = numbers;
                 LinkOptions {
                     query_policy,
                     not_before_ms,
@@ -159,6 +171,7 @@ mod tests {
                     expired_target,
                     cache_control,
                     is_disabled,
+                    is_untracked,
                     ..LinkOptions::default()
                 }
             },
@@ -178,6 +191,7 @@ mod tests {
                 max_clicks: options.max_clicks,
                 cache_control: options.cache_control,
                 is_disabled: options.is_disabled,
+                is_untracked: options.is_untracked,
                 expired_target: options.expired_target.as_ref().map(|target| target.as_str().as_bytes()),
             };
             prop_assert_eq!(Terms::decode(&bytes), terms);
@@ -200,6 +214,6 @@ mod tests {
             expired_target: Some(Target::parse("https://a.example/over").unwrap()),
             ..LinkOptions::default()
         };
-        assert_eq!(Terms::encode(&options).len(), 1 + 6 + 22);
+        assert_eq!(Terms::encode(&options).len(), 2 + 6 + 22);
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Fields {
     /// From when on it is not answered any more
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
-    /// How many clicks it is answered
+    /// How many clicks by people it is answered; programs and HEAD take none
     #[arg(long, value_name = "N")]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up [default: nowhere, 410]
@@ -42,6 +42,9 @@ pub(super) struct Fields {
     /// Answer as if it were not there; `--disabled=false` for it to be answered again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     disabled: Option<bool>,
+    /// Count its clicks and keep no details or visitors of them; `--untracked=false` for them to be kept again
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    untracked: Option<bool>,
     /// What is done with a target that leads to another link [default: refuse]
     #[arg(long, value_name = "HOW", value_parser = Chains::ALL.map(Chains::name))]
     pub(super) chains: Option<String>,
@@ -64,6 +67,7 @@ impl Fields {
             ("title", text(&self.title)),
             ("note", text(&self.note)),
             ("disabled", self.disabled.map(Value::from)),
+            ("untracked", self.untracked.map(Value::from)),
         ];
         object.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         object

@@ -46,6 +46,8 @@ struct OptionsMessage {
     note: String,
     #[prost(bool, tag = "10")]
     is_disabled: bool,
+    #[prost(bool, tag = "11")]
+    is_untracked: bool,
 }
 
 #[derive(Message)]
@@ -62,7 +64,7 @@ pub(super) struct SetLinkMessage {
 
 #[derive(Message)]
 pub(super) struct PatchMessage {
-    /// What is set. Tags and `is_disabled` only count where the fields below say so.
+    /// What is set. Tags, `is_disabled` and `is_untracked` only count where the fields below say so.
     #[prost(message, optional, tag = "1")]
     set: Option<OptionsMessage>,
     /// The numbers of the options that are cleared.
@@ -80,6 +82,8 @@ pub(super) struct PatchMessage {
     sets_is_disabled: bool,
     #[prost(uint32, tag = "8")]
     chains: u32,
+    #[prost(bool, tag = "9")]
+    sets_is_untracked: bool,
 }
 
 #[derive(Message)]
@@ -161,6 +165,7 @@ impl From<&LinkOptions> for OptionsMessage {
             title: options.title.as_ref().map_or(String::new(), |title| title.as_str().to_owned()),
             note: options.note.as_ref().map_or(String::new(), |note| note.as_str().to_owned()),
             is_disabled: options.is_disabled,
+            is_untracked: options.is_untracked,
         }
     }
 }
@@ -187,6 +192,7 @@ impl TryFrom<OptionsMessage> for LinkOptions {
             title: optional("title", &message.title, Title::parse)?,
             note: optional("note", &message.note, Note::parse)?,
             is_disabled: message.is_disabled,
+            is_untracked: message.is_untracked,
         })
     }
 }
@@ -238,6 +244,7 @@ impl PatchMessage {
         split(&patch.note, NOTE, &mut set.note, &mut cleared);
         set.tags = patch.tags.clone().unwrap_or_default();
         set.is_disabled = patch.is_disabled.unwrap_or_default();
+        set.is_untracked = patch.is_untracked.unwrap_or_default();
         let mut target = None;
         patch.target.apply(&mut target);
         PatchMessage {
@@ -249,6 +256,7 @@ impl PatchMessage {
             sets_tags: patch.tags.is_some(),
             sets_is_disabled: patch.is_disabled.is_some(),
             chains: chains_to_number(chains),
+            sets_is_untracked: patch.is_untracked.is_some(),
         }
     }
 
@@ -273,6 +281,7 @@ impl PatchMessage {
             title: join(set.title, TITLE, &cleared),
             note: join(set.note, NOTE, &cleared),
             is_disabled: self.sets_is_disabled.then_some(set.is_disabled),
+            is_untracked: self.sets_is_untracked.then_some(set.is_untracked),
         };
         Ok((patch, chains_from_number(self.chains)?))
     }

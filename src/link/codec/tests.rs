@@ -67,10 +67,11 @@ prop_compose! {
         title in of(title()),
         note in of(note()),
         is_disabled: bool,
+        is_untracked: bool,
     ) -> LinkOptions {
         LinkOptions {
             query_policy, not_before_ms, expires_at_ms, max_clicks, expired_target, cache_control, tags, title, note,
-            is_disabled,
+            is_disabled, is_untracked,
         }
     }
 }
@@ -93,10 +94,11 @@ prop_compose! {
         title in edit(title()),
         note in edit(note()),
         is_disabled: Option<bool>,
+        is_untracked: Option<bool>,
     ) -> LinkPatch {
         LinkPatch {
             status, target, query_policy, not_before_ms, expires_at_ms, max_clicks, expired_target, cache_control,
-            tags, title, note, is_disabled,
+            tags, title, note, is_disabled, is_untracked,
         }
     }
 }

@@ -195,6 +195,7 @@ fn said_of_link(set: &SetLink) -> Map<String, Value> {
         title,
         note,
         is_disabled,
+        is_untracked,
     } = &set.options;
     says.extend(object(json!({
         "query_policy": query_policy.map(|policy| policy.name()),
@@ -207,6 +208,7 @@ fn said_of_link(set: &SetLink) -> Map<String, Value> {
         "title": title.as_ref().map(|title| title.as_str()),
         "note": note.as_ref().map(|note| note.as_str()),
         "disabled": is_disabled,
+        "untracked": is_untracked,
     })));
     says
 }
@@ -225,6 +227,7 @@ fn said_of_patch(patch: &LinkPatch) -> Map<String, Value> {
         title,
         note,
         is_disabled,
+        is_untracked,
     } = patch;
     let mut says = Map::new();
     let given = |value: Option<Value>| value.map_or(Edit::Keep, Edit::Set);
@@ -242,6 +245,7 @@ fn said_of_patch(patch: &LinkPatch) -> Map<String, Value> {
         ("title", edited(title, |title| title.as_str().into())),
         ("note", edited(note, |note| note.as_str().into())),
         ("disabled", given(is_disabled.map(Value::from))),
+        ("untracked", given(is_untracked.map(Value::from))),
     ] {
         match value {
             Edit::Keep => continue,

@@ -42,7 +42,7 @@ pub(crate) struct LinkJson {
     /// From when on it is not answered any more.
     #[schema(required, format = DateTime)]
     expires_at: Option<String>,
-    /// How many clicks it is answered.
+    /// How many clicks by people it is answered; programs and HEAD requests take none.
     #[schema(required, minimum = 1, maximum = 9007199254740991u64)]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up; null is 410.
@@ -62,6 +62,8 @@ pub(crate) struct LinkJson {
     note: Option<String>,
     /// Whether it is answered as if it were not there.
     disabled: bool,
+    /// Whether its clicks are only counted, and neither details nor visitors are kept of them.
+    untracked: bool,
     /// How it stands at the moment.
     #[schema(value_type = StateJson)]
     state: &'static str,
@@ -150,6 +152,7 @@ impl LinkJson {
             title: options.title.as_ref().map(|title| title.as_str().to_owned()),
             note: options.note.as_ref().map(|note| note.as_str().to_owned()),
             disabled: options.is_disabled,
+            untracked: options.is_untracked,
             state: options.state(now_ms, used_clicks).name(),
             used_clicks,
             generated: link.is_generated,

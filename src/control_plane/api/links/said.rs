@@ -13,7 +13,7 @@ use crate::link::{
 };
 
 /// What can be given of a link, beside what it is found by.
-pub(crate) const WRITABLE: [&str; 13] = [
+pub(crate) const WRITABLE: [&str; 14] = [
     "key",
     "target",
     "status",
@@ -27,6 +27,7 @@ pub(crate) const WRITABLE: [&str; 13] = [
     "title",
     "note",
     "disabled",
+    "untracked",
 ];
 
 /// What holds for the links of a host while a body is read.
@@ -60,6 +61,7 @@ impl<'a> HostRules<'a> {
             title: patch.title.given(),
             note: patch.note.given(),
             is_disabled: patch.is_disabled.unwrap_or_default(),
+            is_untracked: patch.is_untracked.unwrap_or_default(),
         };
         let target: Option<Target> = patch.target.given();
         if !fields.is_fine() {
@@ -113,6 +115,7 @@ impl<'a> HostRules<'a> {
             title: fields.text("title", Title::parse),
             note: fields.text("note", Note::parse),
             is_disabled: or_default(fields.flag("disabled"), false),
+            is_untracked: or_default(fields.flag("untracked"), false),
         }
     }
 }
@@ -167,7 +170,8 @@ mod tests {
                 "target": "https://b.example/?a=b#c", "status": 308, "query_policy": "merge",
                 "not_before": "2030-01-01T00:00:00.001Z", "expires_at": "2030-01-02T00:00:00+01:00",
                 "max_clicks": MAX_CLICKS, "expired_target": "https://c.example/", "cache_control": "private, max-age=5",
-                "tags": ["b", "a"], "title": "Title", "note": "one\ntwo", "disabled": true
+                "tags": ["b", "a"], "title": "Title", "note": "one\ntwo", "disabled": true,
+                "untracked": true
             }),
         ] {
             let (destination, options) = read(said).unwrap();

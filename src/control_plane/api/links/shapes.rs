@@ -31,7 +31,7 @@ pub(crate) struct LinkBody {
     /// From when on it is not answered any more; after `not_before`.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// How many clicks it is answered.
+    /// How many clicks by people it is answered; programs and HEAD requests take none.
     #[schema(minimum = 1, maximum = 9007199254740991u64)]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up; only with one of both.
@@ -48,6 +48,8 @@ pub(crate) struct LinkBody {
     note: Option<NoteJson>,
     /// Whether it is answered as if it were not there.
     disabled: Option<bool>,
+    /// Whether its clicks are only counted, and neither details nor visitors are kept of them.
+    untracked: Option<bool>,
     /// Ignored.
     id: Option<Value>,
     /// Ignored.
@@ -89,7 +91,7 @@ pub(crate) struct NewLinkBody {
     /// From when on it is not answered any more; after `not_before`.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// How many clicks it is answered.
+    /// How many clicks by people it is answered; programs and HEAD requests take none.
     #[schema(minimum = 1, maximum = 9007199254740991u64)]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up; only with one of both.
@@ -106,6 +108,8 @@ pub(crate) struct NewLinkBody {
     note: Option<NoteJson>,
     /// Whether it is answered as if it were not there.
     disabled: Option<bool>,
+    /// Whether its clicks are only counted, and neither details nor visitors are kept of them.
+    untracked: Option<bool>,
     /// Ignored.
     id: Option<Value>,
     /// Ignored.
@@ -143,7 +147,7 @@ pub(crate) struct LinkPatchBody {
     /// From when on it is not answered any more; after `not_before`.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
-    /// How many clicks it is answered.
+    /// How many clicks by people it is answered; programs and HEAD requests take none.
     #[schema(minimum = 1, maximum = 9007199254740991u64)]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up; only with one of both.
@@ -160,6 +164,8 @@ pub(crate) struct LinkPatchBody {
     note: Option<NoteJson>,
     /// Whether it is answered as if it were not there.
     disabled: Option<bool>,
+    /// Whether its clicks are only counted, and neither details nor visitors are kept of them.
+    untracked: Option<bool>,
     /// Ignored.
     id: Option<Value>,
     /// Ignored.
