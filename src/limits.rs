@@ -183,3 +183,21 @@ pub const USES_LINKS: usize = 4 * 1024 * 1024;
 
 /// How often these counts are made durable, in milliseconds: about as much of them a crash loses.
 pub const USES_SAVE_MS: u64 = 1_000;
+
+/// Most details that a worker keeps of the clicks of half a second; of more, a sample.
+pub const CLICK_DETAILS: usize = 4_096;
+
+/// Links with clicks, or visits, of which a worker hands over what it has before half a second is over.
+pub const CLICKS_PER_BATCH: usize = 64 * 1024;
+
+/// Longest entry of the journal of clicks, in bytes; what does not fit stands in several.
+pub const CLICK_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// Once a segment of the journal of clicks is this long, another one is begun, in bytes.
+pub const CLICK_SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How often clicks are made durable, in milliseconds: five times a second. About as much of them a crash loses.
+pub const CLICK_SYNC_MS: u64 = 200;
+
+/// Most links that may be asked to be forgotten and wait for it, in the journal's memory.
+pub const CLICK_FORGETS: usize = 1_024;

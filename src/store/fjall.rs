@@ -6,6 +6,7 @@ mod workers;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lsm_tree::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy,
@@ -33,6 +34,22 @@ pub struct FjallStore {
     /// Held by who writes to the memtable or seals it.
     writing: Mutex<()>,
     workers: Workers,
+    /// Somebody has waited for room, and the next batch need not.
+    has_room: AtomicBool,
+    way_out: &'static str,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct FjallOptions {
+    /// Bounds its cache of blocks, in bytes.
+    pub cache_bytes: u64,
+    /// What a block holds before it is compressed, in bytes. A read decodes a whole block; larger ones take less disk.
+    pub block_bytes: u32,
+    /// Files that may be open at a time.
+    pub open_files: usize,
+    /// What to do about damage, for the message about it.
+    pub way_out: &'static str,
 }
 
 /// What a memtable holds before it is written out as a table.
@@ -60,18 +77,35 @@ impl FjallStore {
     /// If the directory can't be used, or holds nothing that lsm-tree can read. It takes no lock: whoever opens the
     /// data directory does.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        // A read decodes a whole block: about 25 links.
+        Self::open_with(
+            dir,
+            FjallOptions { cache_bytes, block_bytes: 4 * 1024, open_files: OPEN_FILES, way_out: WAY_OUT },
+        )
+    }
+
+    /// Opens the store in `dir`, or begins one there.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(dir: &Path, options: FjallOptions) -> Result<Self, StoreError> {
         files::check(dir)?;
         let next = SequenceNumberCounter::default();
-        let tree = config(dir, cache_bytes, next.clone()).open().map_err(|error| store_error(&error))?;
+        let tree = config(dir, options, next.clone()).open().map_err(|error| store_error(&error))?;
         next.fetch_max(tree.get_highest_seqno().map_or(0, |newest| newest + 1));
-        let workers = Workers::start(tree.clone(), next.clone())?;
-        Ok(FjallStore { tree, next, writing: Mutex::new(()), workers })
+        let workers = Workers::start(tree.clone(), next.clone(), options.way_out)?;
+        let has_room = AtomicBool::new(false);
+        Ok(FjallStore { tree, next, writing: Mutex::new(()), workers, has_room, way_out: options.way_out })
     }
 
     fn write(&self, writes: &[Write], position: Option<&Position>) -> Result<(), StoreError> {
         check_writes(writes, WRITES_PER_APPLY);
+        if self.has_room.swap(false, Ordering::Relaxed) {
+            self.workers.check()?;
+        } else {
+            self.workers.wait_for_room()?;
+        }
         let _writing = self.writing.lock();
-        self.workers.wait_for_room()?;
         let number = self.next.next();
         for write in writes {
             match &write.value {
@@ -106,14 +140,13 @@ impl Drop for FjallStore {
     }
 }
 
-fn config(dir: &Path, cache_bytes: u64, next: SequenceNumberCounter) -> Config {
+fn config(dir: &Path, options: FjallOptions, next: SequenceNumberCounter) -> Config {
     let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
     Config::new(dir, next, SequenceNumberCounter::default())
-        .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-        .use_descriptor_table(Some(Arc::new(DescriptorTable::new(OPEN_FILES))))
+        .use_cache(Arc::new(Cache::with_capacity_bytes(options.cache_bytes)))
+        .use_descriptor_table(Some(Arc::new(DescriptorTable::new(options.open_files))))
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-        // A read decodes a whole block: about 25 links.
-        .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
+        .data_block_size_policy(BlockSizePolicy::all(options.block_bytes))
         .filter_policy(FilterPolicy::all(filter))
         // In blocks that the cache bounds; as one each, those of the young tables stay in memory.
         .index_block_partitioning_policy(PartitioningPolicy::all(true))
@@ -140,9 +173,9 @@ fn is_about_contents(errno: Errno) -> bool {
 }
 
 /// An error of a read, with what was read.
-fn read_error(error: &lsm_tree::Error, what: impl FnOnce() -> String) -> StoreError {
+fn read_error(error: &lsm_tree::Error, way_out: &str, what: impl FnOnce() -> String) -> StoreError {
     match store_error(error) {
-        StoreError::Corrupt(reason) => StoreError::Corrupt(format!("{} is damaged: {reason}. {WAY_OUT}", what())),
+        StoreError::Corrupt(reason) => StoreError::Corrupt(format!("{} is damaged: {reason}. {way_out}", what())),
         error => error,
     }
 }
@@ -150,7 +183,8 @@ fn read_error(error: &lsm_tree::Error, what: impl FnOnce() -> String) -> StoreEr
 impl Store for FjallStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.tree.get(key, NEWEST);
-        let value = value.map_err(|error| read_error(&error, || format!("the entry of `{}`", key.escape_ascii())))?;
+        let value = value
+            .map_err(|error| read_error(&error, self.way_out, || format!("the entry of `{}`", key.escape_ascii())))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -175,9 +209,9 @@ impl Store for FjallStore {
         // It keeps the tables that it began with; what is written meanwhile waits for nothing.
         let mut last = scan_start(from).to_vec();
         for entry in self.tree.range(scan_start(from).., NEWEST, None) {
-            let (key, value) = entry
-                .into_inner()
-                .map_err(|error| read_error(&error, || format!("what follows `{}`", last.escape_ascii())))?;
+            let (key, value) = entry.into_inner().map_err(|error| {
+                read_error(&error, self.way_out, || format!("what follows `{}`", last.escape_ascii()))
+            })?;
             if visit(&key, &value).is_break() {
                 break;
             }
@@ -192,6 +226,12 @@ impl Store for FjallStore {
         // Also what could not be written is sealed now, and waits for the thread that tries again.
         self.workers.wake();
         written
+    }
+
+    fn wait_for_room(&self) -> Result<(), StoreError> {
+        self.workers.wait_for_room()?;
+        self.has_room.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn writes_per_apply(&self) -> usize {

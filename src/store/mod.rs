@@ -15,7 +15,7 @@ mod tests;
 use std::ops::ControlFlow;
 
 use crate::log::hint;
-pub use fjall::FjallStore;
+pub use fjall::{FjallOptions, FjallStore};
 pub use kind::{StoreKind, UnknownStore, open};
 pub use memory::MemoryStore;
 pub use position::{Applied, Position};
@@ -74,7 +74,8 @@ pub trait Store: Send + Sync {
     fn apply(&self, writes: &[Write], position: &Position) -> Result<(), StoreError>;
 
     /// Makes writes, at most [`writes_per_apply`](Store::writes_per_apply), without a position: for a store that is
-    /// being built from a snapshot. Their keys come in ascending order, also from call to call.
+    /// being built from a snapshot, with keys in ascending order, also from call to call; or for one that has positions
+    /// of its own among its entries, in any order.
     ///
     /// Such a store has no position until the first [`apply`](Store::apply). One that has entries and no position
     /// is one whose building did not finish, and of no use.
@@ -110,6 +111,15 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If the store can't be written.
     fn flush(&self) -> Result<(), StoreError>;
+
+    /// Waits until the next writes need not wait for what was written before, so that they hold a lock but shortly: the
+    /// next call that writes does not wait.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    fn wait_for_room(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Most writes that one [`apply`](Store::apply) or [`load`](Store::load) takes.
     fn writes_per_apply(&self) -> usize;

@@ -9,7 +9,7 @@ use lsm_tree::compaction::Leveled;
 use lsm_tree::{AbstractTree, AnyTree, SequenceNumberCounter};
 use parking_lot::{Condvar, Mutex};
 
-use super::{WAY_OUT, store_error};
+use super::store_error;
 use crate::store::StoreError;
 
 /// Memtables that may wait to be written out, beside the one that is written to.
@@ -34,6 +34,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when a memtable or a table has come or gone, and when `state` changes.
     changed: Condvar,
+    way_out: &'static str,
 }
 
 #[derive(Default)]
@@ -48,8 +49,8 @@ enum Failure {
 }
 
 impl Workers {
-    pub(super) fn start(tree: AnyTree, next: SequenceNumberCounter) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared { tree, next, state: Mutex::default(), changed: Condvar::new() });
+    pub(super) fn start(tree: AnyTree, next: SequenceNumberCounter, way_out: &'static str) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared { tree, next, state: Mutex::default(), changed: Condvar::new(), way_out });
         let mut workers = Workers { shared, threads: Vec::new() };
         for (name, run) in [("store-write-out", Shared::write_out as fn(&Shared)), ("store-merge", Shared::merge)] {
             let shared = Arc::clone(&workers.shared);
@@ -74,13 +75,22 @@ impl Workers {
         let mut state = self.shared.state.lock();
         loop {
             if let Some(failure) = &state.failed {
-                return Err(failure.as_store_error());
+                return Err(failure.as_store_error(self.shared.way_out));
             }
             if self.shared.tree.sealed_memtable_count() <= SEALED_MEMTABLES {
                 return Ok(());
             }
             self.shared.changed.wait(&mut state);
         }
+    }
+
+    /// Whether writes can still be taken.
+    ///
+    /// # Errors
+    /// If one of the threads has failed.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let state = self.shared.state.lock();
+        state.failed.as_ref().map_or(Ok(()), |failure| Err(failure.as_store_error(self.shared.way_out)))
     }
 
     /// Ends the threads. Whether none had failed.
@@ -149,10 +159,10 @@ impl Shared {
 }
 
 impl Failure {
-    fn as_store_error(&self) -> StoreError {
+    fn as_store_error(&self, way_out: &str) -> StoreError {
         match self {
             Failure::Error(error) => match store_error(error) {
-                StoreError::Corrupt(reason) => StoreError::Corrupt(format!("{reason}. {WAY_OUT}")),
+                StoreError::Corrupt(reason) => StoreError::Corrupt(format!("{reason}. {way_out}")),
                 error => error,
             },
             Failure::Panic => StoreError::Backend(

@@ -1,0 +1,191 @@
+//! What a worker records of the clicks that it answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::batch::{Batch, Country, Detail, LinkCount, LinkName, Visit, VisitClass, Visitor};
+use super::intake::Source;
+use super::sampler::Sampler;
+use super::visit::{
+    AgentCache, AgentEntry, AgentLists, DayKey, REFERRER_BYTES, ReferrerBuffer, language, referrer_host,
+};
+use super::visiting::Visiting;
+use crate::cache::{CachedLink, Counted, Tally};
+use crate::clock::unix_time_ms;
+use crate::http1::Client;
+use crate::limits::{CLICK_DETAILS, CLICKS_PER_BATCH};
+
+/// How many links' names are remembered as told, so that they are not told again: a power of two.
+const NAMES_TOLD: usize = 64 * 1024;
+
+/// Seconds of an hour.
+const HOUR_S: u64 = 60 * 60;
+
+/// A worker's record of clicks. It belongs to one thread; once in half a second it hands over what it has.
+///
+/// The exact counts stand in the worker's own cache beside the links ([`LocalCache::count`](crate::cache::LocalCache));
+/// here is everything else, and nothing of it waits for anybody.
+pub struct Recorder {
+    visiting: Arc<Visiting>,
+    lists: Arc<AgentLists>,
+    lists_generation: u64,
+    agents: AgentCache,
+    /// None where clicks are not counted.
+    source: Option<Source>,
+    /// The key of the day. None where only counts are kept.
+    key: Option<DayKey>,
+    sampler: Sampler,
+    referrer: ReferrerBuffer,
+    batch: Batch,
+    /// By the id of a link, which one of those that share a place was named last.
+    told: Box<[u64]>,
+    /// In which hour all this began: names are told anew in each, should they have been lost on the way.
+    told_hour: u64,
+    /// In which half of a second the last batch was handed over.
+    half_second: u64,
+}
+
+/// Who is at the other end of a connection. It holds the address for as long as the connection lasts, and gives it to
+/// nobody.
+pub struct Guest {
+    peer: IpAddr,
+    /// What was found out last, for the connection's requests mostly come from one.
+    known: Option<Known>,
+}
+
+struct Known {
+    address: IpAddr,
+    agent: u32,
+    day: u64,
+    visitor: Visitor,
+    country: Option<Country>,
+}
+
+impl Guest {
+    /// The other end of a connection.
+    pub fn new(peer: IpAddr) -> Self {
+        Guest { peer, known: None }
+    }
+}
+
+impl Recorder {
+    /// A recorder that hands over to `source`, if clicks are counted at all.
+    pub(super) fn new(visiting: Arc<Visiting>, source: Option<Source>) -> Self {
+        let now_s = unix_time_ms() / 1_000;
+        let (lists_generation, lists) = visiting.agents.current();
+        let told = if source.is_some() { NAMES_TOLD } else { 0 };
+        Recorder {
+            source,
+            lists,
+            lists_generation,
+            agents: AgentCache::new(),
+            key: visiting.keys.as_ref().map(|keys| keys.current(now_s)),
+            visiting,
+            sampler: Sampler::new(CLICK_DETAILS),
+            referrer: [0; REFERRER_BYTES],
+            batch: Batch { time_s: now_s, ..Batch::default() },
+            told: vec![0; told].into_boxed_slice(),
+            told_hour: now_s / HOUR_S,
+            half_second: 0,
+        }
+    }
+
+    /// A recorder that only tells who asks, by the lists that carom brings.
+    pub fn not_counting() -> Self {
+        Recorder::new(Arc::new(Visiting::not_counting()), None)
+    }
+
+    /// Whether clicks are counted.
+    pub fn is_counting(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Who asks.
+    pub fn agent(&mut self, client: &Client<'_>) -> AgentEntry {
+        self.agents.get(&self.lists, client.user_agent)
+    }
+
+    /// By whom a click is that may be kept with its details; None where the visitor does not want that, or no details are
+    /// kept at all.
+    pub fn visitor(&self, guest: &mut Guest, client: &Client<'_>, agent: AgentEntry) -> Option<Visitor> {
+        let key = self.key.as_ref()?;
+        if client.opts_out && self.visiting.honors_opt_out {
+            return None;
+        }
+        let address = self.visiting.proxies.client_address(guest.peer, &client.forwarded_for);
+        let is_same =
+            |known: &&Known| known.agent == agent.fingerprint && known.day == key.day && known.address == address;
+        Some(match guest.known.as_ref().filter(is_same) {
+            Some(known) => known.visitor,
+            None => {
+                let visitor = key.visitor(address, agent.fingerprint);
+                let known = Known { address, agent: agent.fingerprint, day: key.day, visitor, country: None };
+                guest.known.insert(known).visitor
+            }
+        })
+    }
+
+    /// Records what is known of a click, by a guest whose [`visitor`](Self::visitor) was asked for just before.
+    pub fn record(&mut self, link: u64, agent: AgentEntry, counted: Counted, guest: &mut Guest, client: &Client<'_>) {
+        let Some(known) = &mut guest.known else { return };
+        if counted.is_new_mark && agent.agent.class == VisitClass::Human {
+            self.batch.visits.push(Visit { link, visitor: known.visitor });
+        }
+        let Some(weight) = self.sampler.weight(counted.nth, self.batch.details.len()) else { return };
+        let country = *known.country.get_or_insert_with(|| self.visiting.country(known.address));
+        let detail = Detail {
+            link,
+            time_ms: unix_time_ms(),
+            class: agent.agent.class,
+            weight,
+            referrer: client.referer.map_or("", |referer| referrer_host(referer, &mut self.referrer)).into(),
+            country,
+            device: agent.agent.device,
+            language: language(client.accept_language),
+            visitor: Some(known.visitor),
+        };
+        self.sampler.keep(&mut self.batch.details, detail);
+    }
+
+    /// Takes over the exact count of a link.
+    pub fn take(&mut self, link: &CachedLink, tally: Tally) {
+        let Some(view) = link.link() else { return };
+        let told = &mut self.told[view.id as usize % NAMES_TOLD];
+        if *told != view.id {
+            *told = view.id;
+            self.batch.names.push(LinkName { link: view.id, key: link.key().into() });
+        }
+        self.batch.counts.push(LinkCount { link: view.id, counts: tally });
+    }
+
+    /// Whether so much has come together that it should not wait for the next [hand-over](Self::hand_over).
+    pub fn is_full(&self) -> bool {
+        self.batch.counts.len() >= CLICKS_PER_BATCH || self.batch.visits.len() >= CLICKS_PER_BATCH
+    }
+
+    /// Hands over what has come together, once the exact counts were [taken](Self::take) as well, and looks after what
+    /// changes with time.
+    pub fn hand_over(&mut self) {
+        let now_ms = unix_time_ms();
+        let now_s = now_ms / 1_000;
+        let batch = std::mem::replace(&mut self.batch, Batch { time_s: now_s, ..Batch::default() });
+        self.sampler.next_batch();
+        if let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) {
+            source.put(batch);
+        }
+        // Batches that are handed over early do not count.
+        if self.half_second != now_ms / 500 {
+            self.half_second = now_ms / 500;
+            self.agents.allow_more();
+        }
+        if self.told_hour != now_s / HOUR_S {
+            self.told_hour = now_s / HOUR_S;
+            self.told.fill(0);
+        }
+        self.key = self.visiting.keys.as_ref().map(|keys| keys.current(now_s));
+        if self.visiting.agents.generation() != self.lists_generation {
+            (self.lists_generation, self.lists) = self.visiting.agents.current();
+            self.agents.clear();
+        }
+    }
+}
