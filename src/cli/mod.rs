@@ -7,6 +7,7 @@ mod backup;
 mod changes;
 mod client;
 mod completions;
+mod counting;
 mod exit;
 mod export;
 mod host;
@@ -19,6 +20,7 @@ mod report;
 mod resolve;
 mod restore;
 mod serve;
+mod stats;
 mod status;
 mod table;
 mod text;
@@ -52,6 +54,8 @@ enum Command {
     Token(token::Arguments),
     #[command(after_help = exit::HELP)]
     Changes(changes::Arguments),
+    #[command(after_help = exit::HELP)]
+    Stats(Box<stats::Arguments>),
     #[command(after_help = exit::HELP)]
     Import(import::Arguments),
     #[command(after_help = exit::HELP)]
@@ -89,6 +93,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Host(arguments) => host::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Changes(arguments) => changes::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Resolve(raw) => match raw.check() {

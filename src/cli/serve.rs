@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use super::counting::ClickArguments;
 use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
 use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB, StoreArguments};
 use super::text;
@@ -82,6 +83,8 @@ pub(super) struct RawArguments {
     /// Most connections that one worker keeps open
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     max_connections: usize,
+    #[command(flatten)]
+    clicks: ClickArguments,
 }
 
 /// Names are left to others: one may stand for many addresses, and for others tomorrow.
@@ -135,16 +138,16 @@ pub(super) struct ServeArgs {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{argument} {value} makes no sense; give a number from {least} to {most}")]
 pub(super) struct OutOfRange {
-    argument: &'static str,
-    value: u64,
-    least: u64,
-    most: u64,
+    pub(super) argument: &'static str,
+    pub(super) value: u64,
+    pub(super) least: u64,
+    pub(super) most: u64,
 }
 
 /// Most threads: far more than there are cores in a machine.
 const MAX_WORKERS: u64 = 1_024;
 /// Most memory for a cache: far more than there is in a machine, and no overflow in bytes.
-const MAX_CACHE_MIB: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_CACHE_MIB: u64 = 16 * 1024 * 1024;
 /// Most snapshots that are kept. Who wants more wants backups, which lie elsewhere.
 const MAX_SNAPSHOTS: u64 = 1_000;
 /// Longest timeout, a day. What should wait longer than that should not wait.
@@ -165,8 +168,10 @@ impl RawArguments {
         let count = |argument, value: usize, most| number(argument, value as u64, most).map(|_| value);
         let seconds = |argument, value| number(argument, value, MAX_TIMEOUT_SECONDS).map(Duration::from_secs);
         let mib = |argument, value| number(argument, value, MAX_CACHE_MIB).map(|value| value * MIB);
+        let usual = EngineConfig::new(self.data);
         Ok(ServeArgs {
             engine: EngineConfig {
+                clicks: Some(self.clicks.check(usual.clicks_dir())?),
                 cache_bytes: usize::try_from(mib("--cache-mib", self.cache_mib)?).unwrap_or(usize::MAX),
                 store: self.store.store,
                 store_cache_bytes: mib("--store-cache-mib", self.store_cache_mib)?,
@@ -178,7 +183,7 @@ impl RawArguments {
                 },
                 snapshot_log_bytes: mib("--snapshot-log-mib", self.snapshot_log_mib)?,
                 snapshots_kept: count("--snapshots-kept", self.snapshots_kept, MAX_SNAPSHOTS)?,
-                ..EngineConfig::new(self.data)
+                ..usual
             },
             import: self.import,
             admin: AdminConfig {
@@ -260,7 +265,7 @@ fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit>
         }
     }
     let example = engine.engine().first_link()?;
-    let Served { requests, connections, counts, cut } =
+    let Served { requests, connections, counts, cut, workers_left } =
         data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
             text::tell!("carom: listening on {address} with {driver}");
             if let Some(link) = example {
@@ -277,6 +282,10 @@ fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit>
     text::tell!("carom: counted: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
     if cut {
         text::tell!("carom: some connections had not ended in time and were cut; --drain-timeout gives them longer");
+    }
+    if workers_left > 0 {
+        let workers = text::count(workers_left as u64, "worker");
+        text::tell!("carom: {workers} had not ended in time; the clicks of their last half second are missing");
     }
     Ok(Exit::Done)
 }

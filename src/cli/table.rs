@@ -52,7 +52,7 @@ pub(super) fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>
 }
 
 /// The width of the terminal that stdout is, if it is one.
-fn terminal_columns() -> Option<u16> {
+pub(super) fn terminal_columns() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(size.ws_col).filter(|columns| *columns > 0)
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::api::{Api, Caller, Peer, router};
+use super::api::{Api, Caller, Closing, Peer, router};
 use super::patient::Patient;
 use crate::engine::Engine;
 
@@ -147,6 +147,7 @@ fn run(
         let (closing, _) = watch::channel(false);
         // Every connection holds the sender; when all have let go, the receiver ends.
         let (open, mut all_closed) = mpsc::channel::<()>(1);
+        let router = router.layer(Extension(Closing(closing.subscribe())));
         let connections = Connections { router, closing, open };
         let listener = listener.and_then(|listener| match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => Some(listener),

@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::admin::{AdminPlane, Door};
 use super::frames::FrameWriter;
 use super::{REQUEST_BYTES, socket};
+use crate::clicks::{ClicksStatus, Keep};
 use crate::engine::{Engine, Status};
 
 /// Most connections at a time. One more is told so.
@@ -168,7 +169,8 @@ impl Desk {
     }
 
     fn status(&self) -> String {
-        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes } = self.engine.status();
+        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, clicks } =
+            self.engine.status();
         let known = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
         let lines = [
             ("changes", line(&health.to_string())),
@@ -182,7 +184,8 @@ impl Desk {
             ("free bytes", known(free_bytes)),
             ("reserved bytes", disk_reserve_bytes.to_string()),
         ];
-        lines.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
+        let clicks = clicks.map_or_else(Vec::new, |(keep, status)| click_lines(keep, &status));
+        lines.iter().chain(&clicks).map(|(key, value)| format!("{key}: {value}\n")).collect()
     }
 
     fn hand_over(&self, mut stream: UnixStream) -> io::Result<()> {
@@ -211,4 +214,48 @@ impl Desk {
 /// The text as one line.
 fn line(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+/// How counting clicks stands.
+fn click_lines(keep: Keep, status: &ClicksStatus) -> Vec<(&'static str, String)> {
+    let stands = match (&status.trouble, keep) {
+        (Some(trouble), _) => line(trouble),
+        (None, Keep::Nothing | Keep::Untouched) => "clicks are not counted".to_owned(),
+        (None, Keep::Counts) => "clicks are counted, without details".to_owned(),
+        (None, Keep::Details) => "clicks are counted".to_owned(),
+    };
+    let share = status.kept_share().map_or_else(String::new, |share| format!(" ({:.1} %)", share * 100.0));
+    vec![
+        ("clicks", stands),
+        ("counted clicks", status.clicks.to_string()),
+        ("kept click details", format!("{}{share}", status.details)),
+        ("lost clicks", status.clicks_dropped.to_string()),
+        ("lost click details", status.details_dropped.to_string()),
+        ("click batches not durable yet", status.waiting.to_string()),
+        ("click batches not in the statistics yet", status.lag_windows.to_string()),
+        ("click journal bytes", status.journal_bytes.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_how_counting_clicks_stands() {
+        let text = |keep, status: &ClicksStatus| -> Vec<String> {
+            click_lines(keep, status).iter().map(|(key, value)| format!("{key}: {value}")).collect()
+        };
+        let some =
+            ClicksStatus { clicks: 1_000, details: 200, detailed_clicks: 800, lag_windows: 3, ..Default::default() };
+        let lines = text(Keep::Details, &some);
+        assert_eq!(
+            lines[..3],
+            ["clicks: clicks are counted", "counted clicks: 1000", "kept click details: 200 (25.0 %)"]
+        );
+        assert!(lines.contains(&"click batches not in the statistics yet: 3".to_owned()), "{lines:?}");
+        assert_eq!(text(Keep::Nothing, &ClicksStatus::default())[2], "kept click details: 0");
+        let trouble = ClicksStatus { trouble: Some("the disk\nis full".to_owned()), ..Default::default() };
+        assert_eq!(text(Keep::Counts, &trouble)[0], "clicks: the disk is full");
+    }
 }

@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::driver::{self, AnyRuntime, Driver};
 use super::mailbox::Mailbox;
-use super::worker::{Parts, Worker};
+use super::worker::{Parts, Worker, now_half_second};
 use crate::config::ServeConfig;
 use crate::engine::{Engine, ReaderPool};
 use crate::limits::{BACKLOG, RESERVED_FILES, refusals};
@@ -56,6 +56,8 @@ pub struct Served {
     pub counts: Vec<(Counter, u64)>,
     /// Whether connections were still going on after the drain timeout, and were cut.
     pub cut: bool,
+    /// How many workers had not ended even then: what they counted in their last half second is missing.
+    pub workers_left: usize,
 }
 
 /// Serves until SIGTERM or SIGINT, then drains: takes no more connections, answers what was asked, and returns
@@ -186,17 +188,16 @@ impl Plane {
                 connections: sum(Counter::Connections),
                 counts: Counter::ALL.into_iter().map(|counter| (counter, sum(counter))).collect(),
                 cut,
+                workers_left: left,
             }),
         }
     }
 
-    /// Ticks the workers if a second has passed, and says what they want said.
+    /// Ticks the workers if half a second has passed, and says what they want said.
     fn tick_if_due(&self, ticks: &mut Ticks) {
-        if !ticks.take_due() {
-            return;
-        }
+        let Some(half_second) = ticks.take_due() else { return };
         for mailbox in &self.mailboxes {
-            mailbox.tick();
+            mailbox.tick(half_second);
             if let Some(trouble) = mailbox.take_trouble() {
                 // Nobody may be reading.
                 let _ = writeln!(std::io::stderr(), "carom: {trouble}");
@@ -327,28 +328,30 @@ fn listen_hint(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// One tick a second, at the turn of the second, so that the date of answers is right.
+/// Two ticks a second, each second one at its turn, so that the date of answers is right.
 struct Ticks {
     next: Instant,
 }
 
+/// How long half a second is.
+pub(super) const HALF_SECOND_MS: u64 = 500;
+
 impl Ticks {
     fn new() -> Self {
-        let past_second_ms = crate::clock::unix_time_ms() % 1_000;
-        Ticks { next: Instant::now() + Duration::from_millis(1_000 - past_second_ms) }
+        let past_ms = crate::clock::unix_time_ms() % HALF_SECOND_MS;
+        Ticks { next: Instant::now() + Duration::from_millis(HALF_SECOND_MS - past_ms) }
     }
 
     fn until_next(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Whether a second has passed; each is told once.
-    fn take_due(&mut self) -> bool {
-        let is_due = Instant::now() >= self.next;
-        if is_due {
+    /// Which half of a second has begun, if one has; each is told once.
+    fn take_due(&mut self) -> Option<u64> {
+        (Instant::now() >= self.next).then(|| {
             *self = Ticks::new();
-        }
-        is_due
+            now_half_second()
+        })
     }
 }
 

@@ -12,8 +12,9 @@ use super::fetch::FetchError;
 use super::timeouts::{Phase, Tracked};
 use super::worker::{Lookups, Worker};
 use crate::cache::CachedLink;
+use crate::clicks::{Guest, VisitClass, Visitor};
 use crate::clock::unix_time_ms;
-use crate::engine::{Asked, Decision, Miss, Resolved, decide_found, decide_not_found, resolve};
+use crate::engine::{Asked, Click, Decision, Miss, ReadPath, Resolved, decide_found, decide_not_found, resolve};
 use crate::http1::{self, Answer, Context, ErrorStatus, Method, Parse, Request};
 use crate::limits::{INPUT_BYTES, LINGER_BYTES, OUTPUT_BYTES, REQUEST_HEAD_BYTES};
 use crate::telemetry::Counter;
@@ -42,6 +43,7 @@ pub(super) struct Connection {
     /// Before the stream, since it must be dropped first.
     tracked: Tracked,
     stream: TcpStream,
+    guest: Guest,
     worker: Rc<Worker>,
     input: Vec<u8>,
 }
@@ -59,8 +61,8 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(worker: Rc<Worker>, stream: TcpStream, tracked: Tracked) -> Self {
-        Connection { tracked, stream, worker, input: Vec::with_capacity(INPUT_BYTES) }
+    pub(super) fn new(worker: Rc<Worker>, stream: TcpStream, guest: Guest, tracked: Tracked) -> Self {
+        Connection { tracked, stream, guest, worker, input: Vec::with_capacity(INPUT_BYTES) }
     }
 
     /// Answers requests until the connection ends.
@@ -138,9 +140,9 @@ impl Connection {
                 Parse::Request { mut request, consumed } => {
                     answered += consumed;
                     request.keep_alive &= !self.worker.is_draining();
-                    if let Err(miss) = self.worker.try_answer(&request, &[], &mut output) {
+                    if let Err(miss) = self.worker.try_answer(&request, &mut self.guest, &[], &mut output) {
                         self.tracked.enter(Phase::Fetch);
-                        self.worker.answer_miss(&request, miss, &mut output).await;
+                        self.worker.answer_miss(&request, &mut self.guest, miss, &mut output).await;
                     }
                     if !request.keep_alive {
                         // A client that closes by its own wish sends no more; CONNECT may, and who did not know.
@@ -196,6 +198,8 @@ impl Connection {
 
     /// Writes the answers, and gives the buffer back empty.
     async fn write_some(&mut self, output: Vec<u8>) -> Option<Vec<u8>> {
+        // Before the client has a chance to be gone.
+        self.worker.relieve_clicks();
         self.tracked.enter_anew(Phase::Write);
         let (result, mut output) = self.stream.write_all(output).await;
         output.clear();
@@ -224,7 +228,13 @@ impl Connection {
 
 impl Worker {
     /// Answers a request, if the caches, or what was fetched for it, know the answer.
-    fn try_answer(&self, request: &Request<'_>, fetched: &[CachedLink], output: &mut Vec<u8>) -> Result<(), Miss> {
+    fn try_answer(
+        &self,
+        request: &Request<'_>,
+        guest: &mut Guest,
+        fetched: &[CachedLink],
+        output: &mut Vec<u8>,
+    ) -> Result<(), Miss> {
         let refused = match request.method {
             Method::Get | Method::Head => None,
             Method::NotAllowed => Some(ErrorStatus::MethodNotAllowed),
@@ -240,22 +250,53 @@ impl Worker {
         key.set(request.host, request.path, request.query);
         let host = tables.get().view(key.host());
         let asked = Asked::new(key, &host, request.path, request.query);
-        // HEAD looks whether a click is left, and takes none.
-        let take_click = |id, max| match request.method {
-            Method::Head => self.engine.uses().has_left(id, max),
-            _ => self.engine.uses().take(id, max),
+        // People take a click. Programs, and HEAD, look whether one is left, and take none.
+        let take_click = |id, max| match self.visit_class(request) {
+            VisitClass::Human => self.engine.uses().take(id, max),
+            VisitClass::Bot | VisitClass::Preview | VisitClass::Head => self.engine.uses().has_left(id, max),
         };
         let resolved = resolve(&mut path.lookup(fetched), key, &host, |found| {
-            self.encode_decision(request, &decide_found(found, &asked, unix_time_ms, take_click), output);
+            let decision = decide_found(found, &asked, unix_time_ms, take_click);
+            self.encode_decision(request, &decision, output);
+            (found.link.id, decision.click)
         })?;
-        if let Resolved::NotFound = resolved {
-            self.encode_decision(request, &decide_not_found(&asked), output);
+        match resolved {
+            Resolved::Link((link, click)) => self.count_click(request, guest, path, link, click),
+            Resolved::NotFound => self.encode_decision(request, &decide_not_found(&asked), output),
         }
         Ok(())
     }
 
+    fn visit_class(&self, request: &Request<'_>) -> VisitClass {
+        match request.method {
+            Method::Head => VisitClass::Head,
+            _ => self.recorder.borrow_mut().agent(&request.client).agent.class,
+        }
+    }
+
+    /// Counts a click on the link that was looked up last.
+    fn count_click(&self, request: &Request<'_>, guest: &mut Guest, path: &mut ReadPath, link: u64, click: Click) {
+        let mut recorder = self.recorder.borrow_mut();
+        if click == Click::None || !recorder.is_counting() {
+            return;
+        }
+        if request.method == Method::Head {
+            path.count(VisitClass::Head as usize, 0);
+            return;
+        }
+        let agent = recorder.agent(&request.client);
+        let visitor = match click {
+            Click::Detailed => recorder.visitor(guest, &request.client, agent),
+            Click::Counted | Click::None => None,
+        };
+        let counted = path.count(agent.agent.class as usize, visitor.map_or(0, Visitor::mark));
+        if visitor.is_some() {
+            recorder.record(link, agent, counted, guest, &request.client);
+        }
+    }
+
     /// Answers a request that needs the store: fetches what the caches lack until the answer is known.
-    async fn answer_miss(&self, request: &Request<'_>, mut miss: Miss, output: &mut Vec<u8>) {
+    async fn answer_miss(&self, request: &Request<'_>, guest: &mut Guest, mut miss: Miss, output: &mut Vec<u8>) {
         let mut fetched = Vec::new();
         loop {
             self.counters.add(Counter::Misses);
@@ -274,7 +315,7 @@ impl Worker {
                     return self.encode(request, &Answer::error(status), output);
                 }
             }
-            match self.try_answer(request, &fetched, output) {
+            match self.try_answer(request, guest, &fetched, output) {
                 Ok(()) => return,
                 // Another key of the same request. There are eight at most, and none is missed twice.
                 Err(next) => miss = next,

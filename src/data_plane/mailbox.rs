@@ -15,8 +15,8 @@ use crate::store::StoreError;
 /// What other threads tell a worker.
 pub(super) struct Mailbox {
     answers: Mutex<Vec<Fetched>>,
-    /// Raised once a second by the main thread.
-    ticks: AtomicU64,
+    /// Which half of a second it is, told by the main thread.
+    half_second: AtomicU64,
     drain: AtomicBool,
     cut: AtomicBool,
     /// What the worker wants said; the main thread says it, so that a worker never waits for a terminal.
@@ -39,7 +39,7 @@ impl Mailbox {
         wake.set_nonblocking(true)?;
         let mailbox = Mailbox {
             answers: Mutex::new(Vec::new()),
-            ticks: AtomicU64::new(0),
+            half_second: AtomicU64::new(0),
             drain: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             trouble: Mutex::new(None),
@@ -49,9 +49,9 @@ impl Mailbox {
         Ok((Arc::new(mailbox), woken))
     }
 
-    /// A second has passed.
-    pub(super) fn tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
+    /// Another half of a second has begun, the one with this number since 1970.
+    pub(super) fn tick(&self, half_second: u64) {
+        self.half_second.store(half_second, Ordering::Relaxed);
         self.wake();
     }
 
@@ -99,8 +99,8 @@ impl Mailbox {
         std::mem::take(&mut self.answers.lock())
     }
 
-    pub(super) fn ticks(&self) -> u64 {
-        self.ticks.load(Ordering::Relaxed)
+    pub(super) fn half_second(&self) -> u64 {
+        self.half_second.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,10 +16,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use monoio::io::{AsyncReadRent, CancelHandle, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 
+use super::boot::HALF_SECOND_MS;
 use super::connection::Connection;
 use super::fetch::Fetches;
 use super::mailbox::Mailbox;
 use super::timeouts::{Limits, Phase, Timeouts};
+use crate::clicks::{Guest, Recorder};
+use crate::clock::unix_time_ms;
 use crate::config::ServeConfig;
 use crate::engine::{Engine, HeldTables, ReadPath, ReaderPool};
 use crate::http1::imf_fixdate;
@@ -45,11 +48,15 @@ pub(super) struct Lookups {
     pub(super) tables: HeldTables,
 }
 
+/// How many links that have left the worker's cache wait with their clicks until it takes those over.
+const GONE_LINKS: usize = 4_096;
+
 /// The state of one worker. Only its own thread sees it, so nothing here is shared or locked (I4).
 pub(super) struct Worker {
     pub(super) counters: LocalCounters,
     pub(super) engine: Arc<Engine>,
     pub(super) lookups: RefCell<Lookups>,
+    pub(super) recorder: RefCell<Recorder>,
     pub(super) fetches: Fetches,
     timeouts: Rc<Timeouts>,
     mailbox: Arc<Mailbox>,
@@ -76,6 +83,7 @@ impl Worker {
                 path: parts.engine.read_path(LOCAL_CACHE_ENTRIES),
                 tables: parts.engine.held_tables(),
             }),
+            recorder: RefCell::new(parts.engine.recorder()),
             engine: parts.engine,
             fetches: Fetches::new(parts.pool, Arc::clone(&parts.mailbox)),
             timeouts: Rc::new(Timeouts::new(Limits::of(&parts.config))),
@@ -104,15 +112,29 @@ impl Worker {
                 worker.mailbox.something_ended();
             });
         }
-        let mut mail = Mail { stream: UnixStream::from_std(parts.woken)?, buffer: vec![0; 64], ticks: 0 };
-        while !worker.mailbox.is_draining() {
-            worker.take_mail(&mut mail).await?;
-        }
-        worker.draining.set(true);
-        canceller.cancel();
-        worker.drain(listener, queue, &accepting, &mut mail).await?;
+        let served = worker.serve(listener, queue, canceller, &accepting, parts.woken).await;
+        // Whatever ends the worker: what it has counted is counted.
+        worker.hand_over_clicks();
         worker.counters.publish(&worker.published);
-        Ok(())
+        served
+    }
+
+    async fn serve(
+        self: &Rc<Self>,
+        listener: Rc<TcpListener>,
+        queue: StdListener,
+        canceller: Canceller,
+        accepting: &Cell<usize>,
+        woken: StdUnixStream,
+    ) -> std::io::Result<()> {
+        let mut mail =
+            Mail { stream: UnixStream::from_std(woken)?, buffer: vec![0; 64], half_second: now_half_second() };
+        while !self.mailbox.is_draining() {
+            self.take_mail(&mut mail).await?;
+        }
+        self.draining.set(true);
+        canceller.cancel();
+        self.drain(listener, queue, accepting, &mut mail).await
     }
 
     async fn drain(
@@ -130,8 +152,8 @@ impl Worker {
         queue.set_nonblocking(true)?;
         let mut failures = 0;
         while failures < ACCEPT_FAILURES {
-            match queue.accept().and_then(|(stream, _)| adopt(stream)) {
-                Ok(stream) => self.spawn(stream),
+            match queue.accept().and_then(|(stream, peer)| Ok((adopt(stream)?, peer))) {
+                Ok((stream, peer)) => self.spawn(stream, peer.ip()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // One that has gone again, or no descriptor left: the next may do better.
                 Err(_) => {
@@ -166,15 +188,37 @@ impl Worker {
                 self.mailbox.report(error.to_string());
             }
         }
-        let ticks = self.mailbox.ticks();
-        if ticks != mail.ticks {
-            mail.ticks = ticks;
-            self.tick();
+        let half_second = self.mailbox.half_second();
+        if half_second != mail.half_second {
+            self.hand_over_clicks();
+            if half_second / 2 != mail.half_second / 2 {
+                self.each_second();
+            }
+            mail.half_second = half_second;
         }
         Ok(())
     }
 
-    fn tick(&self) {
+    /// Hands over the clicks since the last time.
+    fn hand_over_clicks(&self) {
+        let mut recorder = self.recorder.borrow_mut();
+        self.lookups.borrow_mut().path.drain(|link, tally| recorder.take(link, tally));
+        recorder.hand_over();
+    }
+
+    /// Takes over the clicks of links that have left the worker's cache, so that they don't pile up, and hands over when
+    /// much has come together.
+    pub(super) fn relieve_clicks(&self) {
+        if self.lookups.borrow().path.gone() >= GONE_LINKS {
+            let mut recorder = self.recorder.borrow_mut();
+            self.lookups.borrow_mut().path.drain_gone(|link, tally| recorder.take(link, tally));
+        }
+        if self.recorder.borrow().is_full() {
+            self.hand_over_clicks();
+        }
+    }
+
+    fn each_second(&self) {
         *self.date.borrow_mut() = date_now();
         self.timeouts.sweep(|phase| {
             match phase {
@@ -193,7 +237,7 @@ impl Worker {
     async fn accept(self: &Rc<Self>, listener: &TcpListener, handle: CancelHandle) {
         while !self.draining.get() {
             match listener.cancelable_accept(handle.clone()).await {
-                Ok((stream, _)) => self.spawn(stream),
+                Ok((stream, peer)) => self.spawn(stream, peer.ip()),
                 Err(_) if self.draining.get() => return,
                 Err(error) => {
                     self.counters.add(Counter::AcceptErrors);
@@ -219,7 +263,7 @@ impl Worker {
         .await;
     }
 
-    fn spawn(self: &Rc<Self>, stream: TcpStream) {
+    fn spawn(self: &Rc<Self>, stream: TcpStream, peer: IpAddr) {
         let connections = self.timeouts.len();
         let is_refused = connections >= self.max_connections;
         self.counters.add(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
@@ -228,7 +272,7 @@ impl Worker {
             return;
         }
         let tracked = self.timeouts.track(stream.as_raw_fd());
-        let mut connection = Connection::new(Rc::clone(self), stream, tracked);
+        let mut connection = Connection::new(Rc::clone(self), stream, Guest::new(peer), tracked);
         let worker = Rc::clone(self);
         monoio::spawn(async move {
             let served = async { if is_refused { connection.refuse().await } else { connection.serve().await } };
@@ -274,7 +318,7 @@ impl Worker {
 struct Mail {
     stream: UnixStream,
     buffer: Vec<u8>,
-    ticks: u64,
+    half_second: u64,
 }
 
 /// Gives a socket of the standard library to monoio, in the mode that the driver needs.
@@ -288,6 +332,11 @@ fn is_exhausted(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(error).is_some_and(|error| exhausted.contains(&error))
+}
+
+/// Which half of a second it is since 1970.
+pub(super) fn now_half_second() -> u64 {
+    unix_time_ms() / HALF_SECOND_MS
 }
 
 fn date_now() -> [u8; 29] {

@@ -51,6 +51,20 @@ pub struct Decision<'a> {
     pub answer: Answer<'a>,
     /// As what it counts.
     pub counter: Counter,
+    /// Whether it is a click on the link that was found.
+    pub click: Click,
+}
+
+/// Whether an answer is a click on the link that was found: it is where the link is answered as it is meant, 410
+/// included. What leads elsewhere because the link is not shown or is over is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Click {
+    /// It is not.
+    None,
+    /// It is counted, and nothing else is kept of it: the link does not want more.
+    Counted,
+    /// It is counted, and details may be kept.
+    Detailed,
 }
 
 /// The longest that permanent answers are kept if nothing is set, in seconds.
@@ -72,7 +86,8 @@ pub fn decide_found<'a>(
     let Found { link, has_query } = found;
     if link.terms.is_empty() && asked.entry.is_none() {
         // Most links.
-        return active(link.status, Location::Target(link.target), Caching::Default, b"");
+        let answer = Location::Target(link.target);
+        return active(link.status, answer, Caching::Default, b"", Click::Detailed);
     }
     let terms = Terms::decode(link.terms);
     if terms.is_disabled {
@@ -107,7 +122,8 @@ pub fn decide_found<'a>(
         Some(_) => Caching::NoStore,
         None => until(kept(terms.cache_control, settings, is_permanent), left_ms, settings, is_permanent),
     };
-    active(link.status, location, caching, asked.fields())
+    let click = if terms.is_untracked { Click::Counted } else { Click::Detailed };
+    active(link.status, location, caching, asked.fields(), click)
 }
 
 /// Decides about a request that finds no link.
@@ -120,18 +136,19 @@ pub fn decide_not_found<'a>(asked: &Asked<'a>) -> Decision<'a> {
     } else if let Some(target) = asked.not_found_target {
         elsewhere(Location::Target(target.as_str().as_bytes()), caching(), asked, Counter::NotFound)
     } else {
-        Decision { answer: Answer::error(ErrorStatus::NotFound), counter: Counter::NotFound }
+        not_found(Counter::NotFound)
     }
 }
 
 /// The answer of a link as it is meant.
-fn active<'a>(status: u16, location: Location<'a>, caching: Caching, fields: &'a [u8]) -> Decision<'a> {
+fn active<'a>(status: u16, location: Location<'a>, caching: Caching, fields: &'a [u8], click: Click) -> Decision<'a> {
     match RedirectStatus::try_from(status) {
         Ok(status) => {
-            Decision { answer: Answer::Redirect { status, location, caching, fields }, counter: Counter::Redirects }
+            let answer = Answer::Redirect { status, location, caching, fields };
+            Decision { answer, counter: Counter::Redirects, click }
         }
         // A link that is no redirect is gone: there is no third.
-        Err(_) => gone(caching, Counter::Gone),
+        Err(_) => Decision { click, ..gone(caching, Counter::Gone) },
     }
 }
 
@@ -140,8 +157,12 @@ fn active<'a>(status: u16, location: Location<'a>, caching: Caching, fields: &'a
 fn withheld<'a>(asked: &Asked<'a>, counter: Counter) -> Decision<'a> {
     match asked.not_found_target {
         Some(target) => elsewhere(Location::Target(target.as_str().as_bytes()), Caching::NoStore, asked, counter),
-        None => Decision { answer: Answer::error(ErrorStatus::NotFound), counter },
+        None => not_found(counter),
     }
+}
+
+fn not_found<'a>(counter: Counter) -> Decision<'a> {
+    Decision { answer: Answer::error(ErrorStatus::NotFound), counter, click: Click::None }
 }
 
 /// The answer of a link whose time or clicks are over. It is not kept: both may be extended.
@@ -155,11 +176,12 @@ fn over<'a>(terms: &Terms<'a>, asked: &Asked<'a>, counter: Counter) -> Decision<
 /// A redirect that no link asks for.
 fn elsewhere<'a>(location: Location<'a>, caching: Caching, asked: &Asked<'a>, counter: Counter) -> Decision<'a> {
     let answer = Answer::Redirect { status: RedirectStatus::Found, location, caching, fields: asked.fields() };
-    Decision { answer, counter }
+    Decision { answer, counter, click: Click::None }
 }
 
 fn gone<'a>(caching: Caching, counter: Counter) -> Decision<'a> {
-    Decision { answer: Answer::Error { status: ErrorStatus::Gone, caching, fields: b"" }, counter }
+    let answer = Answer::Error { status: ErrorStatus::Gone, caching, fields: b"" };
+    Decision { answer, counter, click: Click::None }
 }
 
 fn with_query<'a>(target: &'a [u8], asked: &Asked<'a>, mode: QueryMode) -> Location<'a> {

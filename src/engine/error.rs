@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::health::Health;
 use super::lock::LockError;
 use super::snapshot::SnapshotError;
-use crate::clicks::UsesError;
+use crate::clicks::{ClicksError, CountingError, UsesError};
 use crate::log::{LogError, hint};
 use crate::store::StoreError;
 
@@ -80,6 +80,9 @@ pub enum OpenError {
     /// The clicks of links with a limit can't be read.
     #[error(transparent)]
     Uses(#[from] UsesError),
+    /// Clicks can't be counted.
+    #[error(transparent)]
+    Clicks(#[from] CountingError),
     /// A record passed its checksum and yet can't be applied.
     #[error("record {sequence} of the log can't be applied: {reason}. Was it written by a newer version of carom?")]
     Record {
@@ -107,6 +110,9 @@ pub enum CloseError {
     /// The last clicks of links with a limit can't be saved.
     #[error("{0}. The last clicks of links with `max_clicks` are forgotten, and may be had once more")]
     Uses(#[from] UsesError),
+    /// The last clicks can't be made durable.
+    #[error("{0}. Clicks that were not durable are lost; the others are in the journal")]
+    Clicks(#[from] ClicksError),
     /// Changes were not accepted any more (I9).
     #[error(
         "changes had not been accepted any more before it was closed: {}. What was acknowledged is in the log. Remove the \

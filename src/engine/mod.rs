@@ -11,11 +11,13 @@
 //! - `tables`: hosts and tokens in memory; `views`: what the writer brings up to date before it acknowledges a change.
 //! - `decide`: what is answered, of a link, its state and the settings of the host, as a pure function.
 //! - `list`, `changes`: pages of links, and of the records of the log. `codes`: how many are generated.
+//! - `clicks`: what counting clicks asks about links.
 //! - `recover`: from a store that is deleted, behind, or of no use back to one that holds the whole log.
 
 mod applier;
 pub mod apply;
 mod changes;
+mod clicks;
 mod codes;
 mod decide;
 mod digest;
@@ -53,7 +55,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use changes::{ChangeRecord, ChangesError, ChangesPage, ChangesRange};
-pub use decide::{Asked, Decision, decide_found, decide_not_found};
+pub use decide::{Asked, Click, Decision, decide_found, decide_not_found};
 pub use digest::StateDigest;
 pub use error::{CloseError, OpenError};
 pub use health::Health;
@@ -72,7 +74,7 @@ pub use status::Status;
 pub use tables::{HeldTables, HostEntry, HostView, Tables};
 pub use verify::{DirectoryReport, SnapshotReport, StoreReport, verify_directory, verify_file};
 
-use crate::clicks::{Uses, UsesError, UsesSaver};
+use crate::clicks::{Clicks, ClicksConfig, OwnedClicks, Recorder, Stats, Uses, UsesError, UsesSaver};
 use crate::config::Durability;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::link::{Actor, Change, Command, Link, LinkId, LinkKey, Outcome, StoredEntry};
@@ -108,6 +110,8 @@ pub struct EngineConfig {
     pub snapshot_log_bytes: u64,
     /// How many of these snapshots are kept, at least 1. The log is kept from the oldest of them on.
     pub snapshots_kept: usize,
+    /// How clicks are counted. Without it they are not, and nothing can be asked about those that were.
+    pub clicks: Option<ClicksConfig>,
 }
 
 impl EngineConfig {
@@ -130,7 +134,13 @@ impl EngineConfig {
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             snapshot_log_bytes: u64::MAX,
             snapshots_kept: 2,
+            clicks: None,
         }
+    }
+
+    /// Where clicks lie that were counted.
+    pub fn clicks_dir(&self) -> PathBuf {
+        self.data.join("clicks")
     }
 }
 
@@ -144,6 +154,7 @@ pub struct Engine {
     health: SharedHealth,
     /// Held while a snapshot is taken: there is one at a time.
     snapshot: Arc<parking_lot::Mutex<()>>,
+    clicks: Option<Arc<Clicks>>,
     // Last, so that the store is closed before another process may open it.
     _lock: Arc<lock::DirectoryLock>,
 }
@@ -155,6 +166,7 @@ pub struct OwnedEngine {
     writer: JoinHandle<()>,
     snapshots: JoinHandle<()>,
     uses: UsesSaver,
+    clicks: Option<OwnedClicks>,
 }
 
 impl OwnedEngine {
@@ -188,8 +200,12 @@ impl OwnedEngine {
             spawn("carom-snapshot", move || snapshot::run(&ground, &requests, &asked, &running))?
         };
         let uses = UsesSaver::start(uses, tell_of_uses).map_err(starting("carom-uses"))?;
-        let engine = Arc::new(Engine { config, log_id, views, store, requests, health, snapshot, _lock: lock });
-        Ok((OwnedEngine { engine, ground, writer, snapshots, uses }, report))
+        let tags = || Arc::new(clicks::StoredTags(Arc::clone(&store)));
+        let open = |clicks| OwnedClicks::open(clicks, Arc::clone(&ground.log.disk), tags());
+        let owned_clicks = config.clicks.as_ref().map(open).transpose()?;
+        let clicks = owned_clicks.as_ref().map(|owned| Arc::clone(owned.clicks()));
+        let engine = Arc::new(Engine { config, log_id, views, store, requests, health, snapshot, clicks, _lock: lock });
+        Ok((OwnedEngine { engine, ground, writer, snapshots, uses, clicks: owned_clicks }, report))
     }
 
     /// The engine, to share with other threads.
@@ -210,6 +226,8 @@ impl OwnedEngine {
         let ended = self.writer.join();
         // The writer was the one that asks for snapshots.
         let _ = self.snapshots.join();
+        // It asks the store, and so comes before that.
+        let counted = self.clicks.map_or(Ok(()), OwnedClicks::close);
         // Also after a panic: what was applied before it was acknowledged.
         let flushed = self.engine.store.get().and_then(|store| store.flush());
         let saved = self.uses.stop();
@@ -219,7 +237,8 @@ impl OwnedEngine {
             Health::Ready | Health::Paused { .. } => {}
         }
         flushed?;
-        Ok(saved?)
+        saved?;
+        Ok(counted?)
     }
 }
 
@@ -323,6 +342,21 @@ impl Engine {
     /// How often links with a limit of clicks were used.
     pub fn uses(&self) -> &Uses {
         self.views.uses.as_ref().expect("an engine that was opened has them")
+    }
+
+    /// Clicks that are counted, if they are.
+    pub fn clicks(&self) -> Option<&Arc<Clicks>> {
+        self.clicks.as_ref()
+    }
+
+    /// What a worker records clicks with, also where they are not counted: then it only tells who asks.
+    pub fn recorder(&self) -> Recorder {
+        self.clicks.as_ref().map_or_else(Recorder::not_counting, |clicks| clicks.recorder())
+    }
+
+    /// What can be asked of the clicks that were counted, if they are.
+    pub fn stats(&self) -> Option<&Stats> {
+        self.clicks.as_ref().map(|clicks| clicks.stats())
     }
 
     /// The link that a command to this key is about: of the key as it is given, or else as its host keeps it.

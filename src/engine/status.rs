@@ -1,6 +1,7 @@
 //! How an engine stands, for whoever looks after it.
 
 use super::{Engine, Health};
+use crate::clicks::{ClicksStatus, Keep};
 use crate::config::Durability;
 use crate::log::LogId;
 use crate::log::disk::{Disk, RealDisk};
@@ -23,6 +24,8 @@ pub struct Status {
     pub free_bytes: Option<u64>,
     /// Free space below which no change is accepted, in bytes.
     pub disk_reserve_bytes: u64,
+    /// What is kept of clicks, and how counting them stands; None if the engine was opened without them.
+    pub clicks: Option<(Keep, ClicksStatus)>,
 }
 
 impl Status {
@@ -38,6 +41,7 @@ impl Status {
             store: config.store_kind(),
             free_bytes: RealDisk.free_bytes(&config.data).ok(),
             disk_reserve_bytes: config.disk_reserve_bytes,
+            clicks: engine.clicks().map(|clicks| (clicks.keep(), clicks.status())),
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) use problem::Problem;
 pub(super) use request::Request;
 
 use super::open;
+use crate::clicks::{ClicksConfig, Keep, VisitConfig};
 use crate::control_plane::{connect_control, connect_local};
 use crate::engine::{EngineConfig, OwnedEngine, holder};
 
@@ -134,11 +135,20 @@ impl Client {
                 data.display()
             );
         }
-        if purpose == Purpose::Read {
+        if purpose != Purpose::Write {
             open::check_is_data(data)?;
         }
         // The caches are for those who serve.
-        let engine = open::engine(&EngineConfig { cache_bytes: 0, ..EngineConfig::new(data.to_owned()) })?;
+        let mut config = EngineConfig { cache_bytes: 0, ..EngineConfig::new(data.to_owned()) };
+        if purpose == Purpose::AskClicks {
+            let visits = VisitConfig { keep: Keep::Untouched, ..VisitConfig::default() };
+            let mut clicks = ClicksConfig { visits, ..ClicksConfig::new(config.clicks_dir()) };
+            // How long what is kept, the server was told, and this command was not: it must make nothing coarser, and
+            // delete nothing.
+            clicks.pipeline.maintain_interval = Duration::MAX;
+            config.clicks = Some(clicks);
+        }
+        let engine = open::engine(&config)?;
         let shared = std::sync::Arc::clone(engine.engine());
         let name = format!("the data directory {}", data.display());
         Client::over(runtime, name, NO_HOST.to_owned(), None, Some(engine), || Ok(connect_local(&shared)))

@@ -40,6 +40,8 @@ pub(in crate::cli) struct PlaceArguments {
 pub(in crate::cli) enum Purpose {
     /// To look: where nothing is, there is nothing to look at.
     Read,
+    /// To ask about clicks: the same, and they are opened, too.
+    AskClicks,
     /// To change: a data directory that is missing is created.
     Write,
 }

@@ -1,8 +1,9 @@
 //! The REST API: `/v1/...`, JSON in and out, described by an OpenAPI document that is made from this code.
 //!
-//! - One file or folder an area: `links`, `bulk`, `hosts`, `tokens`, `changes`, `status`. Each gives its routes.
+//! - One file or folder an area: `links`, `bulk`, `hosts`, `tokens`, `changes`, `stats`, `status`. Each gives its routes.
 //! - `problem`: what is said when something is not done. `gate` and `caller`: who asks, and what they may. `body` and
 //!   `parameters`: what comes in. `submit`: the way to the writer. `answer`: what goes out.
+//!   `stream`: answers that are sent while they are made; `places`: how many of them at a time.
 //! - `openapi`: what is added to the description that the areas give of themselves.
 
 mod answer;
@@ -16,8 +17,11 @@ mod hosts;
 mod links;
 mod openapi;
 mod parameters;
+mod places;
 mod problem;
+mod stats;
 mod status;
+mod stream;
 mod submit;
 mod targets;
 mod time;
@@ -42,6 +46,7 @@ pub(crate) use caller::{Caller, Peer};
 use gate::Gate;
 pub(crate) use gate::{Minted, mint};
 use problem::{Kind, Problem, quoted};
+pub(crate) use stream::Closing;
 
 use crate::engine::Engine;
 
@@ -112,8 +117,10 @@ fn areas() -> OpenApiRouter<Arc<Api>> {
         .merge(tokens::routes())
         .merge(changes::routes())
         .merge(status::routes())
+        .merge(stats::routes())
         .layer(middleware::from_fn(in_time))
         .merge(bulk::routes())
+        .merge(stats::streams())
 }
 
 /// All routes.

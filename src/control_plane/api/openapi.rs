@@ -8,6 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Header, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
 
 use super::problem::{CONTENT_TYPE, FieldError, Problem};
+use super::stats::ClickJson;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -19,7 +20,7 @@ use super::problem::{CONTENT_TYPE, FieldError, Problem};
     ),
     servers((url = "/", description = "The admin address")),
     security(("token" = [])),
-    components(schemas(Problem, FieldError)),
+    components(schemas(Problem, FieldError, ClickJson)),
 )]
 struct Frame;
 

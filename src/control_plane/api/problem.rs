@@ -149,6 +149,8 @@ kinds! {
     Loop = "/problems/loop", CONFLICT, "The target leads back to the link";
     /// The host has as many generated codes as are safe.
     CodesExhausted = "/problems/codes-exhausted", CONFLICT, "The codes of the host are exhausted";
+    /// This server does not count clicks.
+    ClicksNotCounted = "/problems/clicks-not-counted", CONFLICT, "Clicks are not counted here";
     /// Something else stands against it.
     Conflict = "/problems/conflict", CONFLICT, "This can't be done as things are";
     /// It has another version.

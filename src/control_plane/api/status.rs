@@ -13,7 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, Answer};
-use super::{Api, Caller};
+use super::{Api, Caller, time};
+use crate::clicks::{ClicksStatus, Keep};
 use crate::engine::{Health, Status};
 use crate::link::Scope;
 
@@ -53,6 +54,74 @@ struct StatusView {
     /// Free space below which no change is accepted, in bytes.
     #[schema(minimum = 0)]
     reserved_bytes: u64,
+    /// How counting clicks stands; null if clicks are neither counted nor can be asked for.
+    #[schema(required)]
+    clicks: Option<ClicksView>,
+}
+
+/// How counting clicks stands. Numbers are since the start of the server, unless told otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClickCounting)]
+struct ClicksView {
+    /// What is kept of clicks, as `--clicks` says: `details`, `counts` or `none`.
+    #[schema(schema_with = keeps)]
+    keep: &'static str,
+    /// How many clicks of all classes were counted.
+    #[schema(minimum = 0)]
+    counted: u64,
+    /// Of how many of these details were kept.
+    #[schema(minimum = 0)]
+    details: u64,
+    /// Which part that is of the clicks whose details were to be kept; of the others, those that are kept tell, by their weight. Null
+    /// if there were none.
+    #[schema(required, minimum = 0, maximum = 1)]
+    details_share: Option<f64>,
+    /// How many clicks were lost because they could not be written for too long.
+    #[schema(minimum = 0)]
+    dropped: u64,
+    /// How many details were lost for that reason; clicks on their links are counted all the same.
+    #[schema(minimum = 0)]
+    dropped_details: u64,
+    /// How many batches of half a second wait now to be made durable.
+    #[schema(minimum = 0)]
+    waiting_batches: u64,
+    /// How many batches are durable now and not in the statistics yet.
+    #[schema(minimum = 0)]
+    lag_batches: u64,
+    /// How long the journal of clicks is now.
+    #[schema(minimum = 0)]
+    journal_bytes: u64,
+    /// When all that was counted until then was last durable; null if that was never.
+    #[schema(required, format = "date-time")]
+    synced_at: Option<String>,
+    /// What keeps clicks from being made durable, or from the statistics; null if nothing does.
+    #[schema(required)]
+    trouble: Option<String>,
+}
+
+fn keeps() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(
+        [Keep::Details, Keep::Counts, Keep::Nothing].map(|keep| serde_json::Value::from(keep.name())),
+    ))
+}
+
+impl ClicksView {
+    fn of(keep: Keep, status: ClicksStatus) -> Self {
+        ClicksView {
+            keep: keep.name(),
+            counted: status.clicks,
+            details: status.details,
+            // So many digits are more than anybody needs.
+            details_share: status.kept_share().map(|share| (share * 1e6).round() / 1e6),
+            dropped: status.clicks_dropped,
+            dropped_details: status.details_dropped,
+            waiting_batches: status.waiting,
+            lag_batches: status.lag_windows,
+            journal_bytes: status.journal_bytes,
+            synced_at: (status.synced_at_ms > 0).then(|| time::text(status.synced_at_ms)),
+            trouble: status.trouble,
+        }
+    }
 }
 
 fn changes() -> ObjectBuilder {
@@ -70,7 +139,7 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
     caller.require(Scope::Read)?;
     // It asks the disk, which may be slow just when somebody asks how things stand.
     let stands = api.blocking(|engine| Ok::<_, super::Problem>(engine.status())).await?;
-    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes } = stands;
+    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, clicks } = stands;
     let (changes, reason) = match health {
         Health::Ready => ("ready", None),
         Health::Paused { reason } => ("paused", Some(reason)),
@@ -88,6 +157,7 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
         store: store.name(),
         free_bytes,
         reserved_bytes: disk_reserve_bytes,
+        clicks: clicks.map(|(keep, status)| ClicksView::of(keep, status)),
     };
     Ok(answer::json(StatusCode::OK, &view))
 }

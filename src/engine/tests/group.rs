@@ -308,11 +308,11 @@ fn a_writer_that_panicked_is_an_error_when_the_engine_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let (owned, _) = open(dir.path());
     submit(owned.engine(), vec![put("/a", 1)]).unwrap();
-    let OwnedEngine { engine, ground, writer, snapshots, uses } = owned;
+    let OwnedEngine { engine, ground, writer, snapshots, uses, clicks } = owned;
     engine.requests.send(Request::Stop).unwrap();
     writer.join().unwrap();
     let writer = std::thread::spawn(|| panic!("the writer's, for a test"));
-    let closed = OwnedEngine { engine, ground, writer, snapshots, uses }.close();
+    let closed = OwnedEngine { engine, ground, writer, snapshots, uses, clicks }.close();
     assert!(matches!(closed, Err(crate::engine::CloseError::WriterPanicked)), "{closed:?}");
     let (owned, _) = open(dir.path());
     assert_eq!(owned.engine().digest().unwrap().entries, 1);

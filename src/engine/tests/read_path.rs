@@ -282,6 +282,7 @@ fn a_read_that_panics_is_answered_and_so_is_the_next() {
         requests: crate::engine::requests::requests().0,
         health: SharedHealth::default(),
         snapshot: Arc::default(),
+        clicks: None,
         _lock: Arc::new(crate::engine::lock::DirectoryLock::take(dir.path()).unwrap()),
     });
     let pool = engine.reader_pool(1).unwrap();

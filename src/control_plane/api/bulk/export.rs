@@ -9,12 +9,12 @@ use super::super::answer::Answer;
 use super::super::caller::Caller;
 use super::super::links::{FilterParameters, read_filter, shown_page};
 use super::super::parameters::InQuery;
+use super::super::places::Places;
 use super::super::problem::Problem;
-use super::places::Places;
-use super::stream::{LineSink, lines};
+use super::super::stream::{LineSink, lines};
 use crate::engine::LinkFilter;
 
-static UNDER_WAY: Places = Places::new("exports");
+static UNDER_WAY: Places = Places::new("exports", 4, 2);
 
 /// Links that are read at once.
 const PAGE: usize = 1_000;

@@ -23,17 +23,17 @@ use super::super::caller::Caller;
 use super::super::described::Idempotency;
 use super::super::links::{ChainsParameter, HostRules, READ_ONLY, WRITABLE, chains};
 use super::super::parameters::InQuery;
+use super::super::places::Places;
 use super::super::problem::{Kind, Problem, quoted};
+use super::super::stream::{ClientGone, LineSink, NDJSON, PATIENCE, lines};
 use super::super::submit::{BegunChange, IdempotencyKey, begin_change};
 use super::batch::{OutcomeName, outcome_name};
 use super::lines::{LINE_BYTES, Line, Lines};
-use super::places::Places;
-use super::stream::{ClientGone, LineSink, NDJSON, PATIENCE, lines};
 use crate::engine::SubmitError;
 use crate::link::{Action, Actor, Chains, Change, Command, LinkKey, Outcome, Precondition, Refusal, Scope, SetLink};
 use crate::log::OperationId;
 
-static UNDER_WAY: Places = Places::new("imports");
+static UNDER_WAY: Places = Places::new("imports", 4, 2);
 
 /// Most lines of an import of which it is not known yet what became of them.
 const LINES_UNDER_WAY: usize = 256;

@@ -1,15 +1,12 @@
 //! Many links at once.
 //!
 //! - `batch`: up to a record of the log, all or none. `import` and `export`: any number, as lines of JSON.
-//! - `lines`: lines from pieces, without I/O. `stream`: answers that are sent while they are made. `places`: how many
-//!   at a time.
+//! - `lines`: lines from pieces, without I/O.
 
 mod batch;
 mod export;
 mod import;
 mod lines;
-mod places;
-mod stream;
 
 use std::sync::Arc;
 

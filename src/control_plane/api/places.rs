@@ -2,48 +2,46 @@
 
 use parking_lot::Mutex;
 
-use super::super::problem::Problem;
+use super::problem::Problem;
 use crate::link::Actor;
 
-/// Most of a kind at a time.
-const PLACES: usize = 4;
-
-/// Most of them for one caller.
-const PLACES_OF_ONE: usize = 2;
-
 /// The places of one kind.
-pub(super) struct Places {
+pub(crate) struct Places {
     /// What they are for, in the plural.
     what: &'static str,
+    /// How many there are.
+    most: usize,
+    /// How many of them one caller may have.
+    most_of_one: usize,
     /// Who has one, once for each.
     taken: Mutex<Vec<Actor>>,
 }
 
 /// A place, until it is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     places: &'static Places,
     actor: Actor,
 }
 
 impl Places {
-    /// For `what`, in the plural.
-    pub(super) const fn new(what: &'static str) -> Self {
-        Places { what, taken: Mutex::new(Vec::new()) }
+    /// So many in all and for one caller, for `what`, in the plural.
+    pub(crate) const fn new(what: &'static str, most: usize, most_of_one: usize) -> Self {
+        Places { what, most, most_of_one, taken: Mutex::new(Vec::new()) }
     }
 
     /// Takes one.
     ///
     /// # Errors
     /// 503 if there is none, in all or for this caller.
-    pub(super) fn take(&'static self, actor: Actor) -> Result<Place, Problem> {
-        let Places { what, taken } = self;
+    pub(crate) fn take(&'static self, actor: Actor) -> Result<Place, Problem> {
+        let Places { what, most, most_of_one, taken } = self;
         let mut taken = taken.lock();
-        if taken.len() >= PLACES {
-            return Err(Problem::unavailable(format!("{PLACES} {what} are under way; wait until one of them is done")));
+        if taken.len() >= *most {
+            return Err(Problem::unavailable(format!("{most} {what} are under way; wait until one of them is done")));
         }
-        if taken.iter().filter(|other| **other == actor).count() >= PLACES_OF_ONE {
+        if taken.iter().filter(|other| **other == actor).count() >= *most_of_one {
             return Err(Problem::unavailable(format!(
-                "{PLACES_OF_ONE} {what} of {} are under way; wait until one of them is done",
+                "{most_of_one} {what} of {} are under way; wait until one of them is done",
                 actor.as_str()
             )));
         }
@@ -68,7 +66,7 @@ mod tests {
 
     #[test]
     fn one_caller_gets_some_of_the_places_and_gives_them_back() {
-        static PLACES: Places = Places::new("tests");
+        static PLACES: Places = Places::new("tests", 4, 2);
         let [a, b, c] = [1, 2, 3].map(|id| Actor::token(TokenId([id; 8])));
         let first = PLACES.take(a.clone()).unwrap();
         let _second = PLACES.take(a.clone()).unwrap();
