@@ -15,7 +15,7 @@ use carom::link::{
     Action, Actor, CacheControl, Chains, Change, Command, Destination, Host, HostCommand, HostSettings, LinkKey,
     LinkOptions, Percent, Precondition, QueryPolicy, ReferrerPolicy, RobotsTag, SetLink, Status, Target, UnknownHosts,
 };
-use support::{Answer, Client, PATIENCE, Server, has_driver};
+use support::{Answer, BROWSER, Client, PATIENCE, Server, has_driver};
 
 const WORKERS: usize = 4;
 
@@ -264,7 +264,7 @@ fn a_limit_of_clicks_is_kept_to_the_click_by_all_workers() {
         let over = Some(target("https://to.example/over"));
         place.found("/limited-over", LinkOptions { expired_target: over, ..limit });
         for (path, status_after) in [("/limited", 410), ("/limited-over", 302)] {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(20);
+            let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nUser-Agent: {BROWSER}\r\n\r\n").repeat(20);
             let clicks: u64 = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..16)
                     .map(|_| {
@@ -287,6 +287,26 @@ fn a_limit_of_clicks_is_kept_to_the_click_by_all_workers() {
                 threads.into_iter().map(|thread| thread.join().unwrap()).sum()
             });
             assert_eq!(clicks, CLICKS, "{path}");
+        }
+    });
+}
+
+#[test]
+fn programs_take_no_clicks() {
+    on_each_driver(|place| {
+        place.found("/two", LinkOptions { max_clicks: NonZeroU64::new(2), ..LinkOptions::default() });
+        let mut client = place.connect();
+        let mut ask = |method: &str, agent: &str| {
+            let request = format!("{method} /two HTTP/1.1\r\nHost: a\r\n{agent}\r\n");
+            client.send(request).answer(method == "HEAD").status
+        };
+        let browser = format!("User-Agent: {BROWSER}\r\n");
+        let programs = ["", "User-Agent: Googlebot/2.1\r\n", "User-Agent: WhatsApp/2.23.20.0\r\n"];
+        for left in [2, 1, 0] {
+            let status = if left > 0 { 302 } else { 410 };
+            assert_eq!(programs.map(|program| ask("GET", program)), [status; 3], "{left} left");
+            assert_eq!(ask("HEAD", &browser), status, "{left} left");
+            assert_eq!(ask("GET", &browser), status, "{left} left");
         }
     });
 }

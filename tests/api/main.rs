@@ -10,6 +10,7 @@ mod control;
 mod hosts;
 mod links;
 mod states;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;

@@ -6,5 +6,6 @@ mod links;
 mod pages;
 mod place;
 mod settings;
+mod stats;
 #[path = "../support/mod.rs"]
 mod support;

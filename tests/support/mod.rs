@@ -5,12 +5,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
 /// The drivers that every test of the wire runs on.
 pub(crate) const DRIVERS: [&str; 2] = ["uring", "epoll"];
+
+/// The User-Agent of a person's browser.
+pub(crate) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
 /// Longest that anything here waits for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,6 +27,7 @@ pub(crate) struct Server {
     /// Where its admin API listens.
     pub(crate) admin: Option<SocketAddr>,
     data: tempfile::TempDir,
+    said: Arc<Mutex<String>>,
 }
 
 /// Says on the real stderr, which the test runner does not swallow, that something was not run; where everything
@@ -89,8 +94,15 @@ impl Server {
             seen.push(line);
         };
         // Its later words go on to this test's own output.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
-        Server { child, address, admin, data }
+        let said = Arc::new(Mutex::new(seen.join("\n")));
+        let words = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                eprintln!("{line}");
+                *words.lock().unwrap() += &format!("\n{line}");
+            }
+        });
+        Server { child, address, admin, data, said }
     }
 
     /// Connects.
@@ -130,6 +142,18 @@ impl Server {
         self.signal(Signal::TERM);
         assert!(self.wait(PATIENCE).success());
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Kills the server, so that it can't do anything more, and gives its data directory for another one.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.signal(Signal::KILL);
+        self.wait(PATIENCE);
+        std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// What it has said on stderr until now, but for where it listens. It can be kept and read when the server has ended.
+    pub(crate) fn said(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.said)
     }
 
     /// The data directory.
@@ -190,9 +214,9 @@ impl Client {
         self
     }
 
-    /// Sends a GET and reads its answer.
+    /// Sends a GET, as a person's browser does, and reads its answer.
     pub(crate) fn get(&mut self, host: &str, target: &str) -> Answer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).answer(false)
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {BROWSER}\r\n\r\n")).answer(false)
     }
 
     /// Reads one answer; to HEAD it has no content.
