@@ -40,6 +40,7 @@ fn servers(results: &Results) -> Vec<Value> {
             "resident_loaded_bytes": facts.resident_loaded,
             "resident_warm_bytes": facts.resident_warm,
             "resident_after_bytes": facts.resident_after,
+            "cpu_seconds": facts.cpu_seconds,
         })
     });
     each.collect()
@@ -64,7 +65,7 @@ fn scenarios(results: &Results) -> Vec<Value> {
             "connections": scenario.connections,
             "pipelined": scenario.pipelined,
             "servers": servers.collect::<Vec<_>>(),
-            "carom_to": others.map(|peer| (peer.name().to_owned(), spread(results.ratio(n, peer))))
+            "carom_to": others.map(|peer| (peer.name().to_owned(), spread(results.ratio(n, Peer::Carom, peer))))
                 .collect::<serde_json::Map<_, _>>(),
         })
     });
@@ -72,7 +73,10 @@ fn scenarios(results: &Results) -> Vec<Value> {
 }
 
 fn spread(spread: Option<Spread>) -> Value {
-    spread.map_or(Value::Null, |spread| json!({"median": spread.median, "min": spread.min, "max": spread.max}))
+    spread.map_or(Value::Null, |spread| {
+        let (lower, upper) = spread.quartiles;
+        json!({"median": spread.median, "min": spread.min, "max": spread.max, "quartiles": [lower, upper]})
+    })
 }
 
 fn slice(slice: &Slice) -> Value {

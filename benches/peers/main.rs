@@ -30,6 +30,7 @@ use servers::{OPEN_FILES, Peer, Site};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use wrk::{Scenario, Wrk};
 
 const SEED: u64 = 0xca40;
@@ -38,6 +39,8 @@ const SEED: u64 = 0xca40;
 /// touch.
 const SAMPLE: usize = 500_000;
 const PIPELINE_CONNECTIONS: usize = 64;
+/// After a slice, what was counted in it still comes into the journal and the statistics, within a second or so.
+const COUNTING_REST: Duration = Duration::from_millis(1_500);
 
 /// Compares Carom with nginx, HAProxy and a constant-answer server.
 #[derive(Parser)]
@@ -48,6 +51,9 @@ struct Args {
     /// Length of one slice
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// How long each server is first asked for what each round will ask for, in seconds; 0 for not at all
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=600))]
+    settle: u64,
     /// Numbers of connections, without pipelining
     #[arg(long, value_delimiter = ',', default_value = "1,64,512,4000", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     connections: Vec<u64>,
@@ -57,13 +63,21 @@ struct Args {
     /// Only these servers
     #[arg(long, value_delimiter = ',')]
     only: Vec<Peer>,
+    /// Compare Carom that counts clicks with Carom that counts them without details, and that counts none, asked
+    /// by browsers
+    #[arg(long, conflicts_with = "only")]
+    counting: bool,
+    /// Send the fields that a browser sends
+    #[arg(long)]
+    browser: bool,
     /// Fail if a server is left out or a slice has errors
     #[arg(long)]
     all: bool,
     /// How many links there are
     #[arg(long, default_value_t = 1_000_000)]
     links: usize,
-    /// Folder for peers.json, peers.md, peers.png and, while it runs, everything else [default: target/peers]
+    /// Folder for peers.json, peers.md, peers.png and, while it runs, everything else [default: target/peers, or
+    /// target/counting]
     #[arg(long)]
     out: Option<PathBuf>,
     /// An argument handed on to `carom serve`; may be repeated
@@ -104,7 +118,7 @@ fn compare(args: &Args) -> Result<()> {
     if cores.shared() {
         eprintln!("only one core may be used: servers and wrk share it, which costs all of them cache and clock");
     }
-    let out = args.out.clone().unwrap_or_else(default_out);
+    let out = args.out.clone().unwrap_or_else(|| default_out(if args.counting { "counting" } else { "peers" }));
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&out)?;
     if procfs::in_memory(folder.path()) {
@@ -112,7 +126,8 @@ fn compare(args: &Args) -> Result<()> {
     }
     // Servers change folders and users; what they are told must hold from anywhere.
     let folder_path = folder.path().canonicalize()?;
-    let wrk = Wrk::find(&folder_path, cores.load)?;
+    let rest = if args.counting { COUNTING_REST } else { Duration::ZERO };
+    let wrk = Wrk::find(&folder_path, cores.load, args.browser || args.counting, rest)?;
 
     eprintln!("making {} links", args.links);
     let links = Links::generate(args.links, SEED)?;
@@ -145,7 +160,11 @@ fn plan(args: &Args, links: &Links, folder: &Path) -> Result<Plan> {
     if args.pipeline > 1 {
         scenarios.push(Scenario { connections: PIPELINE_CONNECTIONS, pipelined: args.pipeline as usize });
     }
-    let peers = Peer::ALL.into_iter().filter(|peer| args.only.is_empty() || args.only.contains(peer)).collect();
+    let peers = match (args.counting, &args.only[..]) {
+        (true, _) => Peer::COUNTING.to_vec(),
+        (false, []) => Peer::ALL.to_vec(),
+        (false, only) => only.to_vec(),
+    };
 
     let mut random = Random::new(SEED + 1);
     let zipf = Zipf::new(links.len(), &mut random);
@@ -158,12 +177,12 @@ fn plan(args: &Args, links: &Links, folder: &Path) -> Result<Plan> {
         samples.push(file);
     }
     let sample = sample.context("a run has at least one round")?;
-    Ok(Plan { peers, scenarios, samples, sample, seconds: args.seconds })
+    Ok(Plan { peers, scenarios, samples, sample, settle: args.settle, seconds: args.seconds })
 }
 
 /// Beside everything else that cargo builds: this program is in `target/release/deps`.
-fn default_out() -> PathBuf {
+fn default_out(name: &str) -> PathBuf {
     let program = std::env::current_exe().ok();
     let target = program.as_deref().and_then(|program| program.ancestors().nth(3));
-    target.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), Path::to_owned).join("peers")
+    target.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), Path::to_owned).join(name)
 }

@@ -16,6 +16,7 @@ fn write_all(out: &mut String, results: &Results, machine: &Machine, links: usiz
     head(out, results, machine, links)?;
     speed(out, results)?;
     ratios(out, results)?;
+    counting(out, results)?;
     memory(out, results)?;
     goal_table(out, results)?;
     notes(out, results)
@@ -46,7 +47,7 @@ fn speed(out: &mut String, results: &Results) -> fmt::Result {
         for facts in &results.facts {
             let peer = facts.peer;
             let per_cpu_second = match results.spread(n, peer, |slice| slice.per_cpu_second()) {
-                Some(Spread { median, min, max }) => {
+                Some(Spread { median, min, max, .. }) => {
                     format!("{} ({}–{})", thousands(median), thousands(min), thousands(max))
                 }
                 // Without any slice there is nothing to say; with errors in each, only that.
@@ -79,7 +80,8 @@ fn ratios(out: &mut String, results: &Results) -> fmt::Result {
     if results.facts(Peer::Carom).is_none() {
         return Ok(());
     }
-    let others: Vec<Peer> = results.facts.iter().map(|facts| facts.peer).filter(|&peer| peer != Peer::Carom).collect();
+    let others: Vec<Peer> =
+        results.facts.iter().map(|facts| facts.peer).filter(|peer| !Peer::COUNTING.contains(peer)).collect();
     if others.is_empty() {
         return Ok(());
     }
@@ -89,8 +91,36 @@ fn ratios(out: &mut String, results: &Results) -> fmt::Result {
     writeln!(out, "| --- |{}", " ---: |".repeat(others.len()))?;
     for (n, scenario) in results.scenarios.iter().enumerate() {
         let cells: Vec<String> =
-            others.iter().map(|&peer| results.ratio(n, peer).map_or_else(String::new, times)).collect();
+            others.iter().map(|&peer| results.ratio(n, Peer::Carom, peer).map_or_else(String::new, times)).collect();
         writeln!(out, "| {} | {} |", scenario.label(), cells.join(" | "))?;
+    }
+    writeln!(out)
+}
+
+/// What the counting of clicks costs, if that was measured.
+fn counting(out: &mut String, results: &Results) -> fmt::Result {
+    let compared = [
+        ("details to none", Peer::Carom, Peer::CaromUncounted),
+        ("counts to none", Peer::CaromCounts, Peer::CaromUncounted),
+        ("details to counts", Peer::Carom, Peer::CaromCounts),
+    ];
+    if compared.iter().any(|&(_, one, other)| results.facts(one).is_none() || results.facts(other).is_none()) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "Requests per CPU-second by how clicks are counted, as a ratio (from quartile to quartile of the rounds):\n"
+    )?;
+    writeln!(out, "| scenario | {} |\n| --- | ---: | ---: | ---: |", compared.map(|(name, ..)| name).join(" | "))?;
+    for (n, scenario) in results.scenarios.iter().enumerate() {
+        let cells = compared.map(|(_, one, other)| results.ratio(n, one, other).map_or_else(String::new, middle));
+        writeln!(out, "| {} | {} |", scenario.label(), cells.join(" | "))?;
+    }
+    writeln!(out, "\n| | CPU s in slices | between them |\n| --- | ---: | ---: |")?;
+    for facts in &results.facts {
+        let within = results.cpu_in_slices(facts.peer);
+        let between = facts.cpu_seconds.map_or_else(|| "–".to_owned(), |all| format!("{:.2}", all - within));
+        writeln!(out, "| {} | {within:.2} | {between} |", facts.peer)?;
     }
     writeln!(out)
 }
@@ -157,6 +187,11 @@ fn notes(out: &mut String, results: &Results) -> fmt::Result {
 
 fn times(ratio: Spread) -> String {
     format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max)
+}
+
+fn middle(ratio: Spread) -> String {
+    let (lower, upper) = ratio.quartiles;
+    format!("{:.3} ({lower:.3}–{upper:.3})", ratio.median)
 }
 
 fn mib(bytes: u64) -> String {

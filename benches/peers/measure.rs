@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) samples: Vec<PathBuf>,
     /// What is in the one that touches the fewest links.
     pub(crate) sample: Sample,
+    /// How long each sample is asked for before anything is measured, in seconds.
+    pub(crate) settle: u64,
     /// Length of a slice, in seconds.
     pub(crate) seconds: u64,
 }
@@ -38,12 +40,20 @@ pub(crate) fn run(plan: &Plan, site: &Site<'_>, wrk: &Wrk) -> Result<Results> {
     }
     ensure!(!servers.is_empty(), "no server could be started: {}", results.left_out_text());
 
+    for (n, sample) in plan.samples.iter().enumerate().filter(|_| plan.settle > 0) {
+        eprintln!("settling: {} of {} samples", n + 1, plan.samples.len());
+        each_in_turn(&mut servers, n, &mut results, |server, _| {
+            wrk.run(server, plan.scenarios[0], sample, plan.settle).map(drop)
+        })?;
+    }
     for (n, &scenario) in plan.scenarios.iter().enumerate() {
         eprintln!("settling: {} of {}, {}", n + 1, plan.scenarios.len(), scenario.label());
         each_in_turn(&mut servers, n, &mut results, |server, _| {
             wrk.run(server, scenario, &plan.samples[0], SETTLE_S).map(drop)
         })?;
     }
+    let before: Vec<(Peer, f64)> =
+        servers.iter().map(|server| Ok((server.peer, server.cpu_seconds()?))).collect::<Result<_>>()?;
     for (round, sample) in plan.samples.iter().enumerate() {
         for (n, &scenario) in plan.scenarios.iter().enumerate() {
             eprintln!("round {} of {}: {}", round + 1, plan.samples.len(), scenario.label());
@@ -58,7 +68,10 @@ pub(crate) fn run(plan: &Plan, site: &Site<'_>, wrk: &Wrk) -> Result<Results> {
     }
     for server in &servers {
         let resident = server.resident_bytes()?;
-        results.facts_mut(server.peer).resident_after = Some(resident);
+        let before = before.iter().find(|(peer, _)| *peer == server.peer).map_or(0.0, |(_, seconds)| *seconds);
+        let facts = results.facts_mut(server.peer);
+        facts.resident_after = Some(resident);
+        facts.cpu_seconds = Some(server.cpu_seconds()? - before);
     }
     Ok(results)
 }
@@ -80,6 +93,7 @@ fn prepare(peer: Peer, site: &Site<'_>) -> Result<(Server, Facts)> {
         resident_loaded,
         resident_warm: server.resident_bytes()?,
         resident_after: None,
+        cpu_seconds: None,
     };
     Ok((server, facts))
 }

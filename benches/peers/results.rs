@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) resident_warm: u64,
     /// None for a server that did not last.
     pub(crate) resident_after: Option<u64>,
+    /// CPU time from the first round to the end, in the slices and between them, in seconds. Likewise.
+    pub(crate) cpu_seconds: Option<f64>,
 }
 
 pub(crate) struct Results {
@@ -30,10 +32,11 @@ pub(crate) struct Results {
     slices: Vec<Vec<Vec<Option<Slice>>>>,
 }
 
-/// Median, smallest and largest of some figures.
+/// Median, quartiles, smallest and largest of some figures.
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
+    pub(crate) quartiles: (f64, f64),
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
@@ -42,9 +45,13 @@ impl Spread {
     fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        Some(Self { median, min, max })
+        // Between two figures, as far as the quantile lies between them.
+        let quantile = |part: f64| {
+            let place = (values.len() - 1) as f64 * part;
+            let (below, above) = (values[place.floor() as usize], values[place.ceil() as usize]);
+            below + (above - below) * place.fract()
+        };
+        Some(Self { median: quantile(0.5), quartiles: (quantile(0.25), quantile(0.75)), min, max })
     }
 }
 
@@ -95,11 +102,11 @@ impl Results {
         Spread::of(self.sound_slices(scenario, peer).filter_map(|slice| slice.latency).map(figure).collect())
     }
 
-    /// Requests per CPU-second of Carom over those of `other`, compared within each round: what moves the machine
+    /// Requests per CPU-second of `one` over those of `other`, compared within each round: what moves the machine
     /// from one minute to the next moves both. A round in which either had errors does not count.
-    pub(crate) fn ratio(&self, scenario: usize, other: Peer) -> Option<Spread> {
-        let (carom, other) = (self.position(Peer::Carom)?, self.position(other)?);
-        let rounds = self.slices[scenario][carom].iter().zip(&self.slices[scenario][other]);
+    pub(crate) fn ratio(&self, scenario: usize, one: Peer, other: Peer) -> Option<Spread> {
+        let (one, other) = (self.position(one)?, self.position(other)?);
+        let rounds = self.slices[scenario][one].iter().zip(&self.slices[scenario][other]);
         let sound = |slice: &Option<Slice>| slice.as_ref().filter(|slice| slice.is_sound()).map(Slice::per_cpu_second);
         let both = rounds.filter_map(|(a, b)| Some(sound(a)? / sound(b)?));
         Spread::of(both.collect())
@@ -107,6 +114,11 @@ impl Results {
 
     pub(crate) fn errors(&self, scenario: usize, peer: Peer) -> u64 {
         self.slices(scenario, peer).map(|slice| slice.errors.sum()).sum()
+    }
+
+    /// CPU time of a server within its slices, in seconds.
+    pub(crate) fn cpu_in_slices(&self, peer: Peer) -> f64 {
+        (0..self.scenarios.len()).flat_map(|n| self.slices(n, peer)).map(|slice| slice.cpu_seconds).sum()
     }
 
     /// What keeps this from being a comparison of all servers on all scenarios.
@@ -151,7 +163,7 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
     for (scenario, other, at_least) in speed {
         let index = results.scenarios.iter().position(|&s| s == scenario);
-        if let Some(ratio) = index.and_then(|index| results.ratio(index, other)) {
+        if let Some(ratio) = index.and_then(|index| results.ratio(index, Peer::Carom, other)) {
             goals.push(Goal {
                 text: format!("{}: at least {at_least} × {other}", scenario.label()),
                 figure: ratio.median,

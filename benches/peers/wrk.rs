@@ -92,11 +92,15 @@ pub(crate) struct Wrk {
     script: PathBuf,
     output: PathBuf,
     core: usize,
+    /// Whether requests have the fields that a browser sends.
+    browser: bool,
+    /// How long the server's CPU time goes on being counted after the load.
+    rest: Duration,
     pub(crate) version: String,
 }
 
 impl Wrk {
-    pub(crate) fn find(folder: &Path, core: usize) -> Result<Self> {
+    pub(crate) fn find(folder: &Path, core: usize, browser: bool, rest: Duration) -> Result<Self> {
         let program =
             launch::find_program("wrk").context("wrk is not installed, and nothing is measured without it")?;
         let script = folder.join("wrk.lua");
@@ -104,7 +108,7 @@ impl Wrk {
         let version = crate::servers::version(&program, "-v");
         // The rest of wrk's line is its copyright.
         let version = version.split(" Copyright").next().unwrap_or_default().to_owned();
-        Ok(Self { program, script, output: folder.join("wrk.log"), core, version })
+        Ok(Self { program, script, output: folder.join("wrk.log"), core, browser, rest, version })
     }
 
     /// Drives a server for some seconds with the paths in `sample`.
@@ -116,11 +120,13 @@ impl Wrk {
         command.arg("--script").arg(&self.script);
         command.arg(format!("http://{}/", server.address));
         command.arg("--").arg(sample).arg(scenario.pipelined.to_string()).arg(HOST);
+        command.arg(if self.browser { "browser" } else { "bare" });
 
         server.check_alive()?;
         let before = server.cpu_seconds()?;
         let mut running = Running::start(command, &self.output)?;
         let status = running.wait(Duration::from_secs(seconds) + MARGIN).context("wrk")?;
+        std::thread::sleep(self.rest);
         let after = server.cpu_seconds()?;
         launch::check_interrupt()?;
         server.check_alive()?;

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 const IMPORT_LIMIT: Duration = Duration::from_secs(300);
 
-pub(super) fn start(site: &Site<'_>) -> Result<Server> {
+/// `clicks` is how they are counted, if not as they are when nothing is said: with details.
+pub(super) fn start(peer: Peer, clicks: Option<&str>, site: &Site<'_>) -> Result<Server> {
     let program = Path::new(env!("CARGO_BIN_EXE_carom"));
     let links = site.file("links.csv");
-    let data = site.file("carom-data");
+    let data = site.file(&format!("{peer}-data"));
     site.links.write_csv(&links)?;
 
     let started = Instant::now();
     let mut import = on_core(site.core, program)?;
     import.arg("import").arg(&links).arg("--data").arg(&data);
-    let mut import = Running::start(import, &site.file("carom-import.log"))?;
+    let mut import = Running::start(import, &site.file(&format!("{peer}-import.log")))?;
     let status = import.wait(IMPORT_LIMIT).context("carom import")?;
     ensure!(status.success(), "carom import: {status}; {}", import.last_words());
     let imported = started.elapsed();
@@ -26,7 +27,8 @@ pub(super) fn start(site: &Site<'_>) -> Result<Server> {
     let mut serve = on_core(site.core, program)?;
     serve.args(["serve", "--admin", "none"]).arg("--data").arg(&data).arg("--listen").arg(format!("127.0.0.1:{port}"));
     serve.args(["--workers", "1", "--driver", "auto"]).args(site.carom_args);
-    let mut server = Server::start(Peer::Carom, version(program, "--version"), port, serve, site)?;
+    clicks.iter().for_each(|clicks| _ = serve.args(["--clicks", clicks]));
+    let mut server = Server::start(peer, version(program, "--version"), port, serve, site)?;
     // With `auto` it is the kernel that decides, and what was measured depends on it.
     let driver = driver(&server.output()?).context("carom serve did not say what it waits for the network with")?;
     server.driver = Some(driver);

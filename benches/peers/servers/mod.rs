@@ -29,10 +29,17 @@ pub(crate) enum Peer {
     Nginx,
     Haproxy,
     Floor,
+    /// Carom that counts clicks without their details.
+    CaromCounts,
+    /// Carom that counts no clicks.
+    CaromUncounted,
 }
 
 impl Peer {
+    /// What people choose between.
     pub(crate) const ALL: [Self; 4] = [Self::Carom, Self::Nginx, Self::Haproxy, Self::Floor];
+    /// What shows what the counting of clicks costs.
+    pub(crate) const COUNTING: [Self; 3] = [Self::Carom, Self::CaromCounts, Self::CaromUncounted];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -40,13 +47,17 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Floor => "floor",
+            Self::CaromCounts => "Carom-counts",
+            Self::CaromUncounted => "Carom-uncounted",
         }
     }
 
     /// Sets the server up, starts it and waits for its first right answer.
     pub(crate) fn start(self, site: &Site<'_>) -> Result<Server> {
         match self {
-            Self::Carom => carom::start(site),
+            Self::Carom => carom::start(self, None, site),
+            Self::CaromCounts => carom::start(self, Some("counts"), site),
+            Self::CaromUncounted => carom::start(self, Some("none"), site),
             Self::Nginx => nginx::start(site),
             Self::Haproxy => haproxy::start(site),
             Self::Floor => floor::start(site),
