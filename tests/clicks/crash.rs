@@ -8,9 +8,9 @@ use crate::load::{Answer, Asked, Asker, HUMAN, Load};
 use crate::support::has_driver;
 use crate::world::{Kind, Told, World, add, assert_within, sum};
 
-/// What a worker counted is handed over each half second, and what was handed over is written each half second. Syncing
+/// What a worker counted is handed over each half second, and what was handed over is written five times a second. Syncing
 /// takes its time, and so does everything on a busy machine.
-const LOST: Duration = Duration::from_millis(1_000);
+const LOST: Duration = Duration::from_millis(700);
 const BUSY: Duration = Duration::from_millis(500);
 
 /// How long the clients ask before the kill, at least; up to twice as long.
