@@ -18,6 +18,9 @@ use crate::limits::{CLICK_DETAILS, CLICKS_PER_BATCH};
 /// How many links' names are remembered as told, so that they are not told again: a power of two.
 const NAMES_TOLD: usize = 64 * 1024;
 
+/// Within so long only so many new User-Agents are judged in full.
+const HALF_SECOND_MS: u64 = 500;
+
 /// Seconds of an hour.
 const HOUR_S: u64 = 60 * 60;
 
@@ -174,8 +177,8 @@ impl Recorder {
             source.put(batch);
         }
         // Batches that are handed over early do not count.
-        if self.half_second != now_ms / 500 {
-            self.half_second = now_ms / 500;
+        if self.half_second != now_ms / HALF_SECOND_MS {
+            self.half_second = now_ms / HALF_SECOND_MS;
             self.agents.allow_more();
         }
         if self.told_hour != now_s / HOUR_S {

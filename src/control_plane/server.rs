@@ -229,7 +229,7 @@ fn click_lines(keep: Keep, status: &ClicksStatus) -> Vec<(&'static str, String)>
         ("clicks", stands),
         ("counted clicks", status.clicks.to_string()),
         ("kept click details", format!("{}{share}", status.details)),
-        ("lost clicks", status.clicks_dropped.to_string()),
+        ("lost clicks", status.lost_clicks().to_string()),
         ("lost click details", status.details_dropped.to_string()),
         ("click batches not durable yet", status.waiting.to_string()),
         ("click batches not in the statistics yet", status.lag_windows.to_string()),

@@ -47,6 +47,11 @@ pub struct ClicksStatus {
 }
 
 impl ClicksStatus {
+    /// Clicks that were lost, because too many waited or because their month was no longer kept when they came.
+    pub fn lost_clicks(&self) -> u64 {
+        self.clicks_dropped + self.late_dropped
+    }
+
     /// Of which part of the clicks whose details were to be kept they were; None if there were none.
     pub fn kept_share(&self) -> Option<f64> {
         (self.detailed_clicks > 0).then(|| self.details as f64 / self.detailed_clicks as f64)

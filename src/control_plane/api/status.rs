@@ -113,7 +113,7 @@ impl ClicksView {
             details: status.details,
             // So many digits are more than anybody needs.
             details_share: status.kept_share().map(|share| (share * 1e6).round() / 1e6),
-            dropped: status.clicks_dropped,
+            dropped: status.lost_clicks(),
             dropped_details: status.details_dropped,
             waiting_batches: status.waiting,
             lag_batches: status.lag_windows,
