@@ -3,8 +3,8 @@
 #![no_main]
 
 use carom::http1::{
-    Answer, Caching, Context, ErrorStatus, Location, Method, Parse, QueryMode, RedirectStatus, Request, encode,
-    imf_fixdate, parse,
+    Answer, Caching, Context, ErrorStatus, FieldCache, Location, Method, Parse, QueryMode, RedirectStatus, Request,
+    encode, imf_fixdate, parse, parse_next,
 };
 use carom::limits::{HOST_BYTES, REQUEST_HEAD_BYTES, REQUEST_TARGET_BYTES};
 use libfuzzer_sys::fuzz_target;
@@ -13,8 +13,10 @@ fuzz_target!(|stream: &[u8]| {
     let date = imf_fixdate(stream.len() as u64);
     let mut out = Vec::new();
     let mut rest = stream;
+    let mut cache = FieldCache::default();
     loop {
         let verdict = parse(rest);
+        assert_eq!(parse_next(rest, &mut cache), verdict);
         assert_final(rest, verdict);
         match verdict {
             Parse::Partial => {

@@ -1,16 +1,11 @@
 //! The header section (RFC 9112 §5): the fields that decide who is asked and how the connection goes on, and those that
 //! say who asks.
 
-use httparse::{EMPTY_HEADER, Header, Status};
-
-use super::request::{Taken, Version};
+use super::request::{Taken, Version, is_tchar};
+use super::scan::{self, BLOCK_BYTES, Block};
 use super::status::ErrorStatus;
 use super::target::is_authority;
 use crate::limits::REQUEST_HEADERS;
-
-/// Room for the fields of nearly every request: browsers send about 15. Room has to be initialised, which costs time
-/// in every request, so the first try makes no more than this.
-const USUAL_HEADERS: usize = 24;
 
 /// What the header section says.
 #[derive(Debug, Clone, Copy)]
@@ -79,45 +74,72 @@ pub struct Client<'b> {
 
 /// Takes the header section, up to and with the empty line, from the front.
 ///
+/// A line is a name, a colon, a value without controls but tabs, and CRLF (RFC 9112 §5). What a recipient may be lenient
+/// with is refused, see [`parse`](super::parse).
+///
 /// # Errors
 ///
 /// 400, 431 or 501, by the rules of [`parse`](super::parse).
 pub(super) fn take(buf: &[u8], version: Version) -> Taken<'_, Fields<'_>> {
-    match take_up_to::<USUAL_HEADERS>(buf, version) {
-        Err(ErrorStatus::RequestHeaderFieldsTooLarge) => take_many(buf, version),
-        usual => usual,
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn take_many(buf: &[u8], version: Version) -> Taken<'_, Fields<'_>> {
-    take_up_to::<REQUEST_HEADERS>(buf, version)
-}
-
-fn take_up_to<const MOST: usize>(buf: &[u8], version: Version) -> Taken<'_, Fields<'_>> {
-    let mut headers = [EMPTY_HEADER; MOST];
-    match httparse::parse_headers(buf, &mut headers) {
-        Ok(Status::Partial) => Ok(None),
-        Ok(Status::Complete((length, fields))) => {
-            let (section, behind) = buf.split_at(length);
-            if !lines_end_in_crlf(section, fields) {
-                return Err(ErrorStatus::BadRequest);
+    let mut seen = Seen::default();
+    let mut lines = 0;
+    let mut rest = buf;
+    loop {
+        match rest {
+            [b'\r', b'\n', behind @ ..] => return Ok(Some((seen.weigh(version)?, behind))),
+            [] | [b'\r'] => return Ok(None),
+            [first, ..] if lines == REQUEST_HEADERS && is_tchar(*first) => {
+                return Err(ErrorStatus::RequestHeaderFieldsTooLarge);
             }
-            Ok(Some((judge(fields, version)?, behind)))
+            _ => lines += 1,
         }
-        Err(httparse::Error::TooManyHeaders) => Err(ErrorStatus::RequestHeaderFieldsTooLarge),
-        Err(_) => Err(ErrorStatus::BadRequest),
+        let start = Block::first_of(rest);
+        let Some(colon) = name_end(rest, start)? else { return Ok(None) };
+        let Some(end) = line_end(rest, start)? else { return Ok(None) };
+        let (line, behind) = rest.split_at(end);
+        let (name, value) = line.split_at(colon);
+        seen.field(start, name, &value[1..]);
+        rest = &behind[2..];
     }
 }
 
-/// `httparse` takes a bare LF for a line end, which RFC 9112 §2.2 permits; a parser in front that doesn't would
-/// see other fields, or another end of the head. Every line but the last ends where a field name begins.
-fn lines_end_in_crlf(section: &[u8], fields: &[Header<'_>]) -> bool {
-    let start = section.as_ptr().addr();
-    let mut line_starts = fields.iter().skip(1).map(|field| field.name.as_ptr().addr() - start);
-    let ends_in_crlf = if fields.is_empty() { section == b"\r\n" } else { section.ends_with(b"\r\n\r\n") };
-    ends_in_crlf && line_starts.all(|at| section[at - 2] == b'\r')
+/// Where the name that begins a line ends, which is at a colon; `None` if more bytes are needed. `start` is the first
+/// block of the line.
+#[inline(always)]
+fn name_end(line: &[u8], start: Block) -> Result<Option<usize>, ErrorStatus> {
+    let mut end = start.name_stop();
+    if end == BLOCK_BYTES {
+        end += Block::first_of(&line[end..]).name_stop();
+    }
+    if line.get(end) != Some(&b':') {
+        // A very long name, or one of other bytes of a token (RFC 9110 §5.6.2).
+        let Some(others) = line.iter().skip(end).position(|&byte| !is_tchar(byte)) else { return Ok(None) };
+        end += others;
+        if line[end] != b':' {
+            return Err(ErrorStatus::BadRequest);
+        }
+    }
+    if end == 0 { Err(ErrorStatus::BadRequest) } else { Ok(Some(end)) }
+}
+
+/// Where the CRLF of a line is; `None` if more bytes are needed. `start` is the first block of the line.
+#[inline(always)]
+fn line_end(line: &[u8], start: Block) -> Result<Option<usize>, ErrorStatus> {
+    let mut stop = start.line_stop().or_else(|| scan::line_stop(line, BLOCK_BYTES));
+    loop {
+        let Some(end) = stop else { return Ok(None) };
+        match line.get(end..) {
+            Some([b'\r', b'\n', ..]) => return Ok(Some(end)),
+            None | Some([] | [b'\r']) => return Ok(None),
+            // obs-text (RFC 9110 §5.5) may stand in values.
+            Some(rest @ [b'\t' | 0x80.., ..]) => {
+                // Where there is one there are mostly others.
+                let run = rest.iter().take_while(|&&byte| byte == b'\t' || byte >= 0x80).count();
+                stop = scan::line_stop(line, end + run);
+            }
+            Some(_) => return Err(ErrorStatus::BadRequest),
+        }
+    }
 }
 
 /// The fields that matter here, before they are weighed against each other.
@@ -126,6 +148,7 @@ struct Seen<'b> {
     hosts: usize,
     host: &'b [u8],
     content_length: Option<u64>,
+    has_bad_length: bool,
     transfer_codings: usize,
     chunked: bool,
     close: bool,
@@ -133,41 +156,39 @@ struct Seen<'b> {
     client: Client<'b>,
 }
 
-fn judge<'b>(fields: &[Header<'b>], version: Version) -> Result<Fields<'b>, ErrorStatus> {
-    let mut seen = Seen::default();
-    for field in fields {
-        let name = field.name.as_bytes();
-        // Length and first letter tell nearly all other fields apart at the price of two comparisons.
-        match (name.len(), name[0] | 0x20) {
-            (4, b'h') if name.eq_ignore_ascii_case(b"host") => {
-                seen.hosts += 1;
-                seen.host = field.value;
+impl<'b> Seen<'b> {
+    /// Takes a field: its name, which stands in the block, and its value with the white space around it.
+    #[inline(always)]
+    fn field(&mut self, start: Block, name: &[u8], value: &'b [u8]) {
+        let starts = start.lower();
+        // The length tells nearly all other fields apart at the price of one comparison.
+        match name.len() {
+            3 if starts.with("dnt") => self.client.opts_out |= value.trim_ascii_start().starts_with(b"1"),
+            4 if starts.with("host") => {
+                self.hosts += 1;
+                self.host = value.trim_ascii();
             }
-            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => seen.connection(field.value),
-            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => seen.content_length(field.value)?,
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                seen.transfer_codings += 1;
-                seen.chunked = field.value.eq_ignore_ascii_case(b"chunked");
+            7 if starts.with("referer") => self.client.referer = Some(value.trim_ascii()),
+            7 if starts.with("sec-gpc") => self.client.opts_out |= value.trim_ascii() == b"1",
+            10 if starts.with("connection") => self.connection(value),
+            10 if starts.with("user-agent") => self.client.user_agent = Some(value.trim_ascii()),
+            14 if starts.with("content-length") => self.content_length(value),
+            15 if starts.with("accept-language") => self.client.accept_language = Some(value.trim_ascii()),
+            15 if starts.with("x-forwarded-for") => self.client.forwarded_for.push(value.trim_ascii()),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.transfer_codings += 1;
+                self.chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
             }
-            (10, b'u') if name.eq_ignore_ascii_case(b"user-agent") => seen.client.user_agent = Some(field.value),
-            (7, b'r') if name.eq_ignore_ascii_case(b"referer") => seen.client.referer = Some(field.value),
-            (15, b'a') if name.eq_ignore_ascii_case(b"accept-language") => {
-                seen.client.accept_language = Some(field.value);
-            }
-            (15, b'x') if name.eq_ignore_ascii_case(b"x-forwarded-for") => {
-                seen.client.forwarded_for.push(field.value);
-            }
-            (3, b'd') if name.eq_ignore_ascii_case(b"dnt") => seen.client.opts_out |= field.value.starts_with(b"1"),
-            (7, b's') if name.eq_ignore_ascii_case(b"sec-gpc") => seen.client.opts_out |= field.value == b"1",
             _ => {}
         }
     }
-    seen.weigh(version)
-}
 
-impl<'b> Seen<'b> {
     /// `Connection` is a list of options, in any case (RFC 9110 §7.6.1).
     fn connection(&mut self, value: &[u8]) {
+        if value == b" keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for option in list(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -175,20 +196,23 @@ impl<'b> Seen<'b> {
     }
 
     /// A list of equal lengths counts as one, different ones are an error (RFC 9112 §6.3 item 5).
-    fn content_length(&mut self, value: &[u8]) -> Result<(), ErrorStatus> {
+    fn content_length(&mut self, value: &[u8]) {
         for length in list(value) {
-            let length = decimal(length).ok_or(ErrorStatus::BadRequest)?;
-            if *self.content_length.get_or_insert(length) != length {
-                return Err(ErrorStatus::BadRequest);
+            match decimal(length) {
+                Some(length) if *self.content_length.get_or_insert(length) == length => {}
+                _ => self.has_bad_length = true,
             }
         }
-        Ok(())
     }
 
     fn weigh(self, version: Version) -> Result<Fields<'b>, ErrorStatus> {
         // RFC 9112 §3.2: HTTP/1.1 must name the host, and no version may name two.
         let host_is_missing = self.hosts == 0 && version == Version::Http11;
-        if host_is_missing || self.hosts > 1 || !(self.host.is_empty() || is_authority(self.host)) {
+        if self.has_bad_length
+            || host_is_missing
+            || self.hosts > 1
+            || !(self.host.is_empty() || is_authority(self.host))
+        {
             return Err(ErrorStatus::BadRequest);
         }
         if self.transfer_codings > 0 {

@@ -3,25 +3,12 @@
 use std::net::Ipv6Addr;
 
 use super::request::Taken;
+use super::scan;
 use super::status::ErrorStatus;
 use crate::limits::{HOST_BYTES, REQUEST_TARGET_BYTES};
 
 /// Most digits in a port.
 const PORT_DIGITS: usize = 5;
-
-/// Bytes that end a plain run in a request target: controls and space (which HTTP forbids there), `?`, and `#`.
-const STOP: [bool; 256] = {
-    let mut stop = [false; 256];
-    let mut byte = 0;
-    while byte <= b' ' as usize {
-        stop[byte] = true;
-        byte += 1;
-    }
-    stop[0x7F] = true;
-    stop[b'?' as usize] = true;
-    stop[b'#' as usize] = true;
-    stop
-};
 
 /// Bytes of a `reg-name` (RFC 3986 §3.2.2): unreserved and sub-delims, without the `%` of `pct-encoded`.
 const REG_NAME: [bool; 256] = {
@@ -65,19 +52,22 @@ pub(super) struct Target<'b> {
 /// (RFC 9112 §3.2), clients strip it (RFC 9110 §7.1), and cutting it off would answer for a target that whoever
 /// stands in front of this server may have seen as another. 414 for a target over [`REQUEST_TARGET_BYTES`],
 /// complete or not.
+#[inline(always)]
 pub(super) fn take(buf: &[u8]) -> Taken<'_, RawTarget<'_>> {
     // One byte more than the longest target, for the space.
     let window = &buf[..buf.len().min(REQUEST_TARGET_BYTES + 1)];
     let mut question = None;
     let mut at = 0;
     loop {
-        let Some(run) = window[at..].iter().position(|&byte| STOP[byte as usize]) else {
+        let Some(stop) = scan::target_stop(window, at) else {
             return if window.len() > REQUEST_TARGET_BYTES { Err(ErrorStatus::UriTooLong) } else { Ok(None) };
         };
-        at += run;
+        at = stop;
         match window[at] {
             b'?' if at == REQUEST_TARGET_BYTES => return Err(ErrorStatus::UriTooLong),
             b'?' => question = question.or(Some(at)),
+            // Forbidden, but sent; it will be percent-encoded.
+            0x80.. => {}
             b' ' if at > 0 => return Ok(Some((RawTarget { bytes: &buf[..at], question }, &buf[at + 1..]))),
             _ => return Err(ErrorStatus::BadRequest),
         }
@@ -91,6 +81,7 @@ impl<'b> RawTarget<'b> {
     /// # Errors
     ///
     /// 400 if it is none of the four forms, or one that the method doesn't have.
+    #[inline(always)]
     pub(super) fn resolve(self, method: &[u8]) -> Result<Target<'b>, ErrorStatus> {
         // CONNECT has a form of its own (RFC 9112 §3.2.3), and only that.
         if self.bytes[0] == b'/' && method != b"CONNECT" {
@@ -127,6 +118,7 @@ impl<'b> RawTarget<'b> {
     }
 
     /// Path and query, when the path begins at `path_start`.
+    #[inline(always)]
     fn split(self, path_start: usize) -> (&'b [u8], Option<&'b [u8]>) {
         match self.question {
             Some(question) => (&self.bytes[path_start..question], Some(&self.bytes[question + 1..])),
@@ -166,7 +158,7 @@ pub(super) fn is_authority(bytes: &[u8]) -> bool {
 /// How many bytes at the front are a `reg-name` or an IPv4 address; `None` if a `%` there is not followed by two
 /// hexadecimal digits.
 fn reg_name_length(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut at = scan::host_stop(bytes).unwrap_or(bytes.len());
     loop {
         at += bytes[at..].iter().position(|&byte| !REG_NAME[byte as usize]).unwrap_or(bytes.len() - at);
         match &bytes[at..] {

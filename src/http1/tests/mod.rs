@@ -1,6 +1,7 @@
 //! Requests and answers by example, by rule and by chance.
 
 mod caching;
+mod fields;
 mod location;
 mod property;
 mod refused;
