@@ -27,8 +27,8 @@ mod token;
 pub use cache_control::{CacheControl, CacheControlError};
 pub use code::{CodeAlphabet, CodeAlphabetError, CodeLength, CodeLengthError};
 pub use codec::{
-    DecodeError, StoredEntry, decode_authored, decode_count, decode_host, decode_payload, decode_token, encode_count,
-    encode_host, encode_payload, encode_token,
+    DecodeError, PlainEntry, StoredEntry, decode_authored, decode_count, decode_host, decode_payload, decode_token,
+    encode_count, encode_host, encode_payload, encode_token,
 };
 pub(crate) use codec::{decode_checked, encode_checked};
 pub use command::{

@@ -3,6 +3,8 @@
 //! In canonical form only what RFC 3986 allows stands raw, everything else is percent-encoded with upper-case
 //! hex digits, and no unreserved character is percent-encoded. So two spellings of one URL are one byte string.
 
+use wide::u8x16;
+
 use super::host_settings::Folding;
 
 /// What a byte is to a canonical path or query.
@@ -59,24 +61,52 @@ static QUERY: [Class; 256] = table(false);
 
 /// Appends the canonical form of `raw`, a path that begins with `/` (one is put before it if it doesn't).
 pub(super) fn path_into(raw: &[u8], out: &mut Vec<u8>) {
-    // The usual path needs nothing: one look at each byte, one copy.
-    let mut previous = 0;
-    let usual = raw.first() == Some(&b'/')
-        && raw.iter().all(|&byte| {
-            let plain = PATH[usize::from(byte)] == Class::Plain && !(previous == b'/' && byte == b'.');
-            previous = byte;
-            plain
-        });
-    if usual {
+    if raw.first() == Some(&b'/') && is_usual(raw) {
         out.extend_from_slice(raw);
-        return;
+    } else {
+        any_path_into(raw, out);
     }
+}
+
+fn any_path_into(raw: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     if !matches!(raw.first(), Some(b'/' | b'\\')) {
         out.push(b'/');
     }
     encode_into(raw, &PATH, out);
     remove_dot_segments(out, start);
+}
+
+/// How many bytes are looked at together.
+const BLOCK_BYTES: usize = 16;
+
+/// Whether a path is canonical as it is, as far as can be told at a glance: of the bytes that may stand in it raw only
+/// those that do so often, and no segment begins with a dot.
+fn is_usual(path: &[u8]) -> bool {
+    let (blocks, rest) = path.as_chunks::<BLOCK_BYTES>();
+    let mut behind_slash = 0;
+    blocks.iter().all(|block| is_usual_block(block, &mut behind_slash)) && {
+        let mut last = [b'a'; BLOCK_BYTES];
+        last[..rest.len()].copy_from_slice(rest);
+        rest.is_empty() || is_usual_block(&last, &mut behind_slash)
+    }
+}
+
+/// The same of a part of a path. `behind_slash` is 1 if it comes behind a slash.
+#[inline]
+fn is_usual_block(block: &[u8; BLOCK_BYTES], behind_slash: &mut u32) -> bool {
+    let block = u8x16::from(*block);
+    let is = |byte| block.simd_eq(u8x16::splat(byte));
+    let is_between = |first: u8, last: u8| {
+        let above = block - u8x16::splat(first);
+        above.min(u8x16::splat(last - first)).simd_eq(above)
+    };
+    // `&'()*+,-./`, digits, `:` and `;`; `@` and capital letters; small letters.
+    let plain = is_between(b'&', b';') | is_between(b'@', b'Z') | is_between(b'a', b'z') | is(b'_');
+    let slashes = is(b'/').to_bitmask();
+    let segments = slashes << 1 | *behind_slash;
+    *behind_slash = slashes >> (BLOCK_BYTES - 1);
+    plain.all() && segments & is(b'.').to_bitmask() == 0
 }
 
 /// Appends the canonical form of what a path begins with and, behind a `?`, a query. Dot segments stay: what is cut off
@@ -194,6 +224,24 @@ mod tests {
         let mut out = Vec::new();
         query_into(raw.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_usual_path_is_what_it_would_become(segments in proptest::collection::vec("[aZ0._~=%-]{0,17}", 0..6)) {
+            let raw = format!("/{}", segments.join("/"));
+            let mut out = Vec::new();
+            any_path_into(raw.as_bytes(), &mut out);
+            prop_assert_eq!(path(&raw).into_bytes(), out, "{}", raw);
+        }
+
+        #[test]
+        fn dot_segments_are_seen_wherever_they_begin(before in 0..40_usize, dots in "(\\.|\\.\\.)(/x)?") {
+            let raw = format!("/{}/{dots}", "a".repeat(before));
+            let mut out = Vec::new();
+            any_path_into(raw.as_bytes(), &mut out);
+            prop_assert_eq!(path(&raw).into_bytes(), out, "{}", raw);
+        }
     }
 
     #[test]

@@ -23,26 +23,38 @@ pub struct RequestKey {
     folded: Vec<u8>,
     folded_path_end: usize,
     is_folded: bool,
+    /// The host as it was sent: the next request mostly names it again, and then it is there already.
+    raw_host: Vec<u8>,
 }
 
 impl RequestKey {
     /// Takes the next request: the raw `host[:port]`, if it has any, the raw path, and the raw query without `?`.
     pub fn set(&mut self, host: Option<&[u8]>, path: &[u8], query: Option<&[u8]>) {
-        self.buf.clear();
-        self.start = 0;
-        self.under_star = None;
-        self.is_folded = false;
-        request_host_into(host.unwrap_or_default(), &mut self.buf);
-        if self.buf.is_empty() {
-            self.buf.extend_from_slice(Host::ANY.as_bytes());
+        // A lookup that failed may have left it on any host.
+        self.turn_back();
+        let host = host.unwrap_or_default();
+        if self.path == 0 || host != self.raw_host {
+            self.set_host(host);
         }
-        self.path = self.buf.len();
+        self.buf.truncate(self.path);
         normalize::path_into(path, &mut self.buf);
         self.path_end = self.buf.len();
         if let Some(query) = query.filter(|query| !query.is_empty()) {
             self.buf.push(b'?');
             normalize::query_into(query, &mut self.buf);
         }
+    }
+
+    #[inline(never)]
+    fn set_host(&mut self, host: &[u8]) {
+        self.raw_host.clear();
+        self.raw_host.extend_from_slice(host);
+        self.buf.clear();
+        request_host_into(host, &mut self.buf);
+        if self.buf.is_empty() {
+            self.buf.extend_from_slice(Host::ANY.as_bytes());
+        }
+        self.path = self.buf.len();
     }
 
     /// The host that is asked; `*` if none is.
@@ -172,6 +184,22 @@ mod tests {
         key.set(Some(b"h"), b"/", None);
         key.turn_to_any_host();
         assert_eq!(text(key.path_key()), "*/");
+    }
+
+    #[test]
+    fn a_host_that_comes_again_is_the_same() {
+        let mut key = RequestKey::default();
+        key.set(Some(b"H.example:80"), b"/a", Some(b"q"));
+        // As a lookup that fails leaves it.
+        key.turn_to_any_host();
+        key.set(Some(b"H.example:80"), b"/b", None);
+        assert_eq!((text(key.host()), text(key.path_key()), key.query_key()), ("h.example", "h.example/b", None));
+        key.set(Some(b"g.example"), b"/c", None);
+        assert_eq!(text(key.path_key()), "g.example/c");
+        key.set(None, b"/d", None);
+        assert_eq!(text(key.path_key()), "*/d");
+        key.set(Some(b""), b"/e", None);
+        assert_eq!(text(key.path_key()), "*/e");
     }
 
     #[test]

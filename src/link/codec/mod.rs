@@ -6,6 +6,7 @@ mod command;
 mod count;
 mod host;
 mod link;
+mod plain;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -21,6 +22,7 @@ pub use count::{decode_count, encode_count};
 use host::HostCommandMessage;
 pub use host::{decode_host, encode_host};
 pub use link::StoredEntry;
+pub use plain::PlainEntry;
 use token::TokenCommandMessage;
 pub use token::{decode_token, encode_token};
 

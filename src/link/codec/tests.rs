@@ -225,6 +225,14 @@ proptest! {
         });
         let entry = StoredEntry { link, query_links };
         let bytes = entry.encode(key.as_str().as_bytes());
+        let plain = entry.link.as_ref().filter(|link| link.options == LinkOptions::default()).map(|link| PlainEntry {
+            id: link.id,
+            status: link.destination.status(),
+            target: link.destination.target().map_or("", |target| target.as_str()).as_bytes(),
+            query_links: entry.query_links,
+        });
+        prop_assert_eq!(PlainEntry::read(key.as_str().as_bytes(), &bytes), plain);
+        prop_assert_eq!(PlainEntry::read(b"another/key", &bytes), None);
         prop_assert_eq!(StoredEntry::decode(key.as_str().as_bytes(), &bytes), Ok(entry));
         prop_assert!(StoredEntry::decode(b"another/key", &bytes).is_err());
     }
@@ -263,6 +271,7 @@ proptest! {
     fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
         let _ = decode_payload(&bytes);
         let _ = StoredEntry::decode(b"a/b", &bytes);
+        let _ = PlainEntry::read(b"a/b", &bytes);
     }
 }
 
