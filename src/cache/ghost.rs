@@ -30,6 +30,12 @@ impl Ghost {
         self.ways = (entries >> self.buckets.len().ilog2()).clamp(1, WAYS);
     }
 
+    /// How many bytes more it keeps resident once it is [resized](Self::resize).
+    pub(super) fn growth(&self, entries: usize) -> usize {
+        let buckets = entries.div_ceil(WAYS).next_power_of_two();
+        buckets.saturating_sub(self.buckets.len()) * size_of::<[u16; WAYS]>()
+    }
+
     /// What it keeps resident, but for the bucket it begins with.
     pub(super) fn bytes(&self) -> usize {
         (self.buckets.len() - 1) * size_of::<[u16; WAYS]>()
@@ -81,5 +87,16 @@ mod tests {
         ghost.resize(10 * WAYS);
         assert_eq!(ghost.buckets.len(), 16);
         assert!(ghost.remove(0xabcd_ef01));
+    }
+
+    #[test]
+    fn how_much_it_will_grow_is_known() {
+        let mut ghost = Ghost::new();
+        for entries in [0, 1, WAYS, WAYS + 1, 2 * WAYS, 10 * WAYS, 3 * WAYS, 16 * WAYS + 1] {
+            let (before, growth) = (ghost.bytes(), ghost.growth(entries));
+            ghost.resize(entries);
+            assert_eq!(ghost.bytes() - before, growth, "{entries}");
+        }
+        assert!(ghost.bytes() > 16 * size_of::<[u16; WAYS]>());
     }
 }

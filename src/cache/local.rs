@@ -31,9 +31,14 @@ pub struct LocalCache {
     last: Place,
     /// What was counted of entries that are not here any more, or too often for them.
     gone: Vec<(CachedLink, Tally)>,
-    /// Whether anything was counted since the last drain.
+    /// Whether anything was counted since the last drain began.
     has_counts: bool,
+    /// The sets before this one are drained. All are where none is under way.
+    drained_sets: usize,
 }
+
+/// How many sets are drained at a time: some tens of microseconds, or two hundred if all of their entries were counted.
+const DRAINED_SETS: usize = 1_024;
 
 /// How often a link was counted, by class.
 pub type Tally = [u32; CLASSES];
@@ -91,6 +96,7 @@ impl LocalCache {
             last,
             gone: Vec::new(),
             has_counts: false,
+            drained_sets: sets,
         }
     }
 
@@ -182,15 +188,36 @@ impl LocalCache {
     /// Gives what was counted since the last time, and what of it is [gone](Self::gone) first. A link may come more than
     /// once.
     pub fn drain(&mut self, mut give: impl FnMut(&CachedLink, Tally)) {
-        self.drain_gone(&mut give);
-        if !std::mem::take(&mut self.has_counts) {
-            return;
+        // What was begun, and then what was counted behind it.
+        while self.drain_some(&mut give) {}
+        self.begin_drain();
+        while self.drain_some(&mut give) {}
+    }
+
+    /// Begins to give what was counted since the last time. If that is under way, it goes on, and what was counted in the
+    /// sets behind it is for the next time.
+    pub fn begin_drain(&mut self) {
+        if !self.is_draining() && std::mem::take(&mut self.has_counts) {
+            self.drained_sets = 0;
         }
-        for way in self.sets.iter_mut().flat_map(|set| &mut set.ways).flatten() {
+    }
+
+    /// Gives a part of it, so that nobody waits long; whether there is more.
+    pub fn drain_some(&mut self, mut give: impl FnMut(&CachedLink, Tally)) -> bool {
+        self.drain_gone(&mut give);
+        let end = self.sets.len().min(self.drained_sets + DRAINED_SETS);
+        for way in self.sets[self.drained_sets..end].iter_mut().flat_map(|set| &mut set.ways).flatten() {
             if let Some(tally) = way.take() {
                 give(&way.link, tally);
             }
         }
+        self.drained_sets = end;
+        self.is_draining()
+    }
+
+    /// Whether there is more to [give](Self::drain_some).
+    pub fn is_draining(&self) -> bool {
+        self.drained_sets < self.sets.len()
     }
 
     /// Gives only what is [gone](Self::gone).
@@ -290,6 +317,42 @@ mod tests {
         assert_eq!(id(local.get(&shared, hash, b"b.example/")), Some(2));
         local.insert(hash, stamp, link(b"a.example/", 3));
         assert_eq!(id(local.get(&shared, hash, b"a.example/")), Some(3));
+    }
+
+    #[test]
+    fn a_drain_in_parts_gives_every_count_once() {
+        let shared = SharedCache::new(1 << 20);
+        let mut local = LocalCache::new(4 * DRAINED_SETS * WAYS);
+        let keys: Vec<Vec<u8>> = (0..1_000).map(|number| format!("a.example/{number}").into_bytes()).collect();
+        for (number, key) in keys.iter().enumerate() {
+            let hash = shared.hash(key);
+            local.insert(hash, shared.stamp(hash), link(key, number as u64));
+        }
+        let count = |local: &mut LocalCache| {
+            for key in &keys {
+                assert!(local.get(&shared, shared.hash(key), key).is_some());
+                local.count(0, 0);
+            }
+        };
+        let mut counted = vec![0; 1_000];
+        let mut give = |link: &CachedLink, tally: Tally| counted[id(Some(link)).unwrap() as usize] += tally[0];
+        count(&mut local);
+        local.begin_drain();
+        for _ in 0..2 {
+            assert!(local.drain_some(&mut give));
+        }
+        // In sets that are drained, and in others.
+        count(&mut local);
+        // The next time has come too early.
+        local.begin_drain();
+        while local.drain_some(&mut give) {}
+        count(&mut local);
+        local.begin_drain();
+        assert!(local.drain_some(&mut give));
+        local.drain(&mut give);
+        assert_eq!(counted, [3; 1_000]);
+        local.begin_drain();
+        assert!(!local.is_draining(), "nothing was counted since");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! - [`LocalCache`] (L1) is one a worker: a hit there writes to nothing that another core reads (I4).
 //! - [`CachedLink`] is what goes in and comes out: a link, or the fact that there is none. L1 holds it as it is, L2 holds
 //!   its bytes, packed one after the other, and copies them out for each hit.
+//! - [`SharedFilter`] knows of most keys without an entry that there is none, in a bit more than a byte a key, so that
+//!   whoever asks for such keys reaches neither the shared cache nor the store. `filter.rs` argues why it never hides a link.
 //!
 //! # The protocol
 //!
@@ -45,9 +47,12 @@
 //! `coherence.rs` checks this with real threads, and with thousands of schedules under a model checker
 //! (`cargo test --features shuttle --lib cache::`).
 
+mod bloom;
+mod bulk;
 #[cfg(test)]
 mod coherence;
 mod entry;
+mod filter;
 mod ghost;
 mod local;
 mod log;
@@ -57,6 +62,8 @@ mod shard;
 mod shared;
 mod sync;
 
+pub use bulk::BulkFill;
 pub use entry::{CachedLink, LinkView};
+pub use filter::{Additions, FilterBuild, FilterStatus, HeldFilter, SharedFilter};
 pub use local::{CLASSES, Counted, LocalCache, Tally};
 pub use shared::{SharedCache, SharedStats, Stamp};

@@ -25,7 +25,7 @@ use super::{
     ghost::Ghost,
     log::{ADDRESS_BITS, ARENA_BYTES_MAX, Arena, Place, Queue},
     origins::Origins,
-    record::encode,
+    record::{encode, encoded_bytes},
 };
 
 /// What an entry costs beside its record: 7 to 13 bytes of index as the load of a power of two is, 1 or 2 bytes of ghost,
@@ -166,6 +166,20 @@ impl Shard {
         }
     }
 
+    /// The same if nothing has to go for it; else false.
+    pub(super) fn insert_if_room(&mut self, hash: u32, link: &CachedLink) -> bool {
+        let cost = self.small.cost(&self.arena, encoded_bytes(link));
+        // A table without room for one more doubles.
+        let is_index_full = self.index.len() == self.index.capacity();
+        let growth = if is_index_full { self.index.allocation_size() } else { 0 };
+        let growth = growth + self.ghost.growth(self.ghosts());
+        if self.bytes() + cost + growth > self.capacity_bytes {
+            return false;
+        }
+        self.insert(hash, link);
+        true
+    }
+
     /// Puts `link` in the place of the entry of its key. Does nothing if there is none.
     pub(super) fn replace(&mut self, hash: u32, link: &CachedLink) {
         self.put(hash, link);
@@ -226,8 +240,13 @@ impl Shard {
         fits
     }
 
+    /// How many ghosts there are to be with one more entry.
+    fn ghosts(&self) -> usize {
+        (self.index.len() + 1) / GHOST_DIVISOR
+    }
+
     fn grow_index(&mut self) {
-        self.ghost.resize((self.index.len() + 1) / GHOST_DIVISOR);
+        self.ghost.resize(self.ghosts());
         if self.index.len() < self.index.capacity() {
             return;
         }
@@ -455,6 +474,17 @@ mod tests {
 
     fn holds(shard: &Shard, key: u32) -> bool {
         shard.find(mixed(key), &key.to_le_bytes()).is_some()
+    }
+
+    /// However much is left when index and ghosts grow.
+    #[test]
+    fn what_is_put_in_where_there_is_room_pushes_nothing_out() {
+        for capacity_bytes in (24_000..36_000).step_by(64) {
+            let mut shard = Shard::new(capacity_bytes, Arc::new(Origins::new()));
+            let full = (0..).find(|&key| !shard.insert_if_room(mixed(key), &link(key, 0, 70)));
+            assert_eq!((Some(shard.len() as u32), shard.evictions()), (full, 0), "{capacity_bytes}");
+            assert!(shard.bytes() <= capacity_bytes && shard.bytes() > capacity_bytes / 10 * 8, "{capacity_bytes}");
+        }
     }
 
     /// First in first out, and least recently used, keep nothing of the hot set here.

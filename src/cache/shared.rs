@@ -30,6 +30,17 @@ const STRIPES: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp(u64);
 
+/// The stamps of all stripes, one after the other taken before something was looked up for any of them.
+#[derive(Debug)]
+pub(super) struct Stamps(Box<[Stamp]>);
+
+impl Stamps {
+    /// That of the stripe of this hash.
+    pub(super) fn of(&self, hash: u64) -> Stamp {
+        self.0[stripe_of(hash)]
+    }
+}
+
 /// What the shared cache holds, summed over its shards one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharedStats {
@@ -81,6 +92,11 @@ impl SharedCache {
         Stamp(self.stripe(hash).load(Acquire))
     }
 
+    /// The stamps of all stripes, for who looks up a lot. The same holds for each of them.
+    pub(super) fn stamps(&self) -> Stamps {
+        Stamps(self.stripes.iter().map(|stripe| Stamp(stripe.load(Acquire))).collect())
+    }
+
     /// Whether nothing in the stripe of this hash has changed since `stamp` was taken.
     ///
     /// A request that joins a store read already in flight for another request must ask this first, with the stamp
@@ -109,6 +125,23 @@ impl SharedCache {
         }
         shard.insert(hash as u32, &link);
         true
+    }
+
+    /// The same for links of one shard, by their hashes, that nobody has asked for yet: they push nothing out. How many came
+    /// in, without entries that have no link, and whether there was room for all.
+    pub(super) fn fill_shard(&self, shard: usize, stamps: &Stamps, entries: &[(u64, CachedLink)]) -> (u64, bool) {
+        let mut shard = self.shards[shard].0.write();
+        let (mut links, mut has_room) = (0, true);
+        for (hash, link) in entries {
+            // I5: as in `fill`.
+            if self.stripe(*hash).load(Relaxed) == stamps.of(*hash).0 {
+                match shard.insert_if_room(*hash as u32, link) {
+                    true => links += u64::from(link.link().is_some()),
+                    false => has_room = false,
+                }
+            }
+        }
+        (links, has_room)
     }
 
     /// The writer's call for each key it changed: after it applied the change to the store, before it acknowledges.
@@ -151,13 +184,23 @@ impl SharedCache {
         })
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The number of the shard of a hash.
+    pub(super) fn shard_of(&self, hash: u64) -> usize {
+        stripe_of(hash) & (self.shards.len() - 1)
+    }
+
     fn stripe(&self, hash: u64) -> &AtomicU64 {
         &self.stripes[stripe_of(hash)]
     }
 
     /// The shard is chosen by bits of the stripe: all of a stripe's keys are under one lock.
     fn shard(&self, hash: u64) -> &Lock<Shard> {
-        &self.shards[stripe_of(hash) & (self.shards.len() - 1)].0
+        &self.shards[self.shard_of(hash)].0
     }
 }
 
@@ -208,6 +251,25 @@ mod tests {
         assert!(cache.fill(hash, cache.stamp(hash), link(b"a.example/", 2)));
         cache.replace(hash, b"a.example/", Some(link(b"a.example/", 3)));
         assert_eq!(id(cache.get(hash, b"a.example/")), Some(3));
+    }
+
+    #[test]
+    fn of_many_those_that_a_change_overtook_are_dropped() {
+        let cache = SharedCache::new(1 << 20);
+        let hash = cache.hash(b"a.example/");
+        let fill =
+            |stamps: &Stamps, id| cache.fill_shard(cache.shard_of(hash), stamps, &[(hash, link(b"a.example/", id))]);
+        let before = cache.stamps();
+        cache.replace(hash, b"a.example/", Some(link(b"a.example/", 2)));
+        assert_eq!(fill(&before, 1), (0, true));
+        assert_eq!(id(cache.get(hash, b"a.example/")), None);
+        let after = cache.stamps();
+        assert_eq!(fill(&after, 2), (1, true));
+        assert_eq!(id(cache.get(hash, b"a.example/")), Some(2));
+        cache.clear();
+        assert_eq!(fill(&after, 2), (0, true));
+        assert_eq!(id(cache.get(hash, b"a.example/")), None);
+        assert_eq!(fill(&cache.stamps(), 3), (1, true));
     }
 
     #[test]

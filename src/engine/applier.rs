@@ -551,6 +551,16 @@ impl Applier {
         };
         // The store first, then the views: a reader that finds nothing cached must find the new entry (I5).
         changed.into_iter().for_each(|tables| views.tables.publish(tables));
+        // And before a stamp moves: who sees that the entry is new must not be told that there is none.
+        if let Some(mut additions) = views.filter.additions() {
+            for (key, entry) in &self.chunk {
+                let hash = views.cache.hash(key.as_bytes());
+                match *entry == StoredEntry::default() {
+                    true => additions.note_removed(hash),
+                    false => additions.add(hash),
+                }
+            }
+        }
         for (key, entry) in self.chunk.drain() {
             let hash = views.cache.hash(key.as_bytes());
             views.cache.replace(hash, key.as_bytes(), Some(read::cached_link(key.as_bytes(), &entry)));
@@ -565,6 +575,7 @@ impl Applier {
     pub(super) fn attach(&mut self, views: Arc<Views>) {
         views.tables.publish(Arc::clone(&self.tables));
         forget_uses(&views, &mut self.ended);
+        views.filter.resume();
         self.views = Some(views);
     }
 }

@@ -12,6 +12,7 @@
 //! - `decide`: what is answered, of a link, its state and the settings of the host, as a pure function.
 //! - `list`, `changes`: pages of links, and of the records of the log. `codes`: how many are generated.
 //! - `clicks`: what counting clicks asks about links.
+//! - `key_filter`, `preload`, `scan`: reads all entries, to know which keys there are, and to fill the cache.
 //! - `recover`: from a store that is deleted, behind, or of no use back to one that holds the whole log.
 
 mod applier;
@@ -25,9 +26,11 @@ mod error;
 mod ground;
 mod group;
 mod health;
+mod key_filter;
 mod list;
 mod lock;
 mod place;
+mod preload;
 mod read;
 mod readers;
 mod rebuild;
@@ -35,6 +38,7 @@ mod recover;
 mod requests;
 mod resolve;
 mod restore;
+mod scan;
 mod set;
 mod slot;
 pub mod snapshot;
@@ -59,8 +63,10 @@ pub use decide::{Asked, Click, Decision, decide_found, decide_not_found};
 pub use digest::StateDigest;
 pub use error::{CloseError, OpenError};
 pub use health::Health;
+pub use key_filter::FilterKeeper;
 pub use list::{Effort, LinkFilter, LinkPage, Moment};
 pub use lock::{LockError, holder};
+pub use preload::{PreloadError, Preloaded};
 pub use read::{Miss, ReadPath, RequestLookup, cached_link};
 pub use readers::{ReadReply, ReaderPool};
 pub use rebuild::{Rebuilt, rebuild};
@@ -74,6 +80,7 @@ pub use status::Status;
 pub use tables::{HeldTables, HostEntry, HostView, Tables};
 pub use verify::{DirectoryReport, SnapshotReport, StoreReport, verify_directory, verify_file};
 
+use crate::cache::HeldFilter;
 use crate::clicks::{Clicks, ClicksConfig, OwnedClicks, Recorder, Stats, Uses, UsesError, UsesSaver};
 use crate::config::Durability;
 use crate::limits::DISK_RESERVE_BYTES;
@@ -82,6 +89,7 @@ use crate::log::{LogId, OperationId};
 use crate::store::{Store, StoreError, StoreKind, keyspace};
 use ground::Ground;
 use health::SharedHealth;
+use preload::Preload;
 use requests::{ChangeReply, Request, RequestQueue, Requests};
 use slot::StoreSlot;
 use snapshot::Taking;
@@ -442,7 +450,31 @@ impl Engine {
 
     /// A way through the caches for one thread, with a private cache of this many entries.
     pub fn read_path(self: &Arc<Self>, local_entries: usize) -> ReadPath {
-        ReadPath::new(Arc::clone(&self.views.cache), local_entries)
+        let filter = HeldFilter::new(Arc::clone(&self.views.filter));
+        ReadPath::new(Arc::clone(&self.views.cache), filter, local_entries)
+    }
+
+    /// Has requests for keys that no link has answered without the store, from the moment on at which all keys were read.
+    /// Without this they are looked up.
+    ///
+    /// # Errors
+    /// If the thread can't be started that reads them.
+    pub fn keep_filter(self: &Arc<Self>) -> std::io::Result<FilterKeeper> {
+        FilterKeeper::start(self, None)
+    }
+
+    /// The same, and fills the shared cache meanwhile, by so many threads; returns when that is done, the cache is full, or
+    /// it can't be done now.
+    ///
+    /// # Errors
+    /// If the thread can't be started that looks after it.
+    pub fn preload(
+        self: &Arc<Self>,
+        threads: usize,
+    ) -> std::io::Result<(FilterKeeper, Result<Preloaded, PreloadError>)> {
+        let (preload, end) = Preload::new(Arc::clone(&self.views.cache), threads);
+        let keeper = FilterKeeper::start(self, Some(preload))?;
+        Ok((keeper, end.wait(&self.views.filter)))
     }
 
     /// Threads that read the store for those that must not wait.

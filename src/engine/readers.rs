@@ -71,7 +71,7 @@ fn run(engine: &Engine, reads: &Receiver<Read>) {
 }
 
 fn read_and_fill(engine: &Engine, miss: &Miss) -> Result<CachedLink, StoreError> {
-    let link = read::cached_link(&miss.key, &read::stored_entry(engine.store.get()?.as_ref(), &miss.key)?);
+    let link = read::stored_link(engine.store.get()?.as_ref(), &miss.key)?;
     // Dropped there if the link was changed since the miss (I5).
     engine.views.cache.fill(miss.hash, miss.stamp, link.clone());
     Ok(link)

@@ -1,6 +1,7 @@
 //! How an engine stands, for whoever looks after it.
 
 use super::{Engine, Health};
+use crate::cache::FilterStatus;
 use crate::clicks::{ClicksStatus, Keep};
 use crate::config::Durability;
 use crate::log::LogId;
@@ -24,13 +25,15 @@ pub struct Status {
     pub free_bytes: Option<u64>,
     /// Free space below which no change is accepted, in bytes.
     pub disk_reserve_bytes: u64,
+    /// How the filter of all keys stands.
+    pub filter: FilterStatus,
     /// What is kept of clicks, and how counting them stands; None if the engine was opened without them.
     pub clicks: Option<(Keep, ClicksStatus)>,
 }
 
 impl Status {
     pub(super) fn of(engine: &Engine) -> Self {
-        let Engine { config, log_id, store, .. } = engine;
+        let Engine { config, log_id, store, views, .. } = engine;
         // Whoever asks wants to know while a store is opened again, and not after.
         let position = store.try_get().and_then(|store| store.position().ok());
         Status {
@@ -41,6 +44,7 @@ impl Status {
             store: config.store_kind(),
             free_bytes: RealDisk.free_bytes(&config.data).ok(),
             disk_reserve_bytes: config.disk_reserve_bytes,
+            filter: views.filter.status(),
             clicks: engine.clicks().map(|clicks| (clicks.keep(), clicks.status())),
         }
     }

@@ -221,6 +221,11 @@ impl Store for FjallStore {
         Ok(())
     }
 
+    fn estimated_keys(&self) -> u64 {
+        // What was replaced or deleted, and not merged yet, is among them.
+        self.tree.approximate_len() as u64
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         let written = self.write_out();
         // Also what could not be written is sealed now, and waits for the thread that tries again.

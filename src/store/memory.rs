@@ -74,6 +74,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn estimated_keys(&self) -> u64 {
+        self.state.read().entries.len() as u64
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -106,6 +106,11 @@ pub trait Store: Send + Sync {
     /// If the store can't be read.
     fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
+    /// About how many keys there are; cheap to ask, and far from it at times. 0 if it can't tell.
+    fn estimated_keys(&self) -> u64 {
+        0
+    }
+
     /// Writes what is in memory to disk, so that the next start need not apply it again.
     ///
     /// # Errors

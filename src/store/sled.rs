@@ -47,6 +47,9 @@ impl SledStore {
     }
 }
 
+/// What a link takes on sled's disk, about, in bytes.
+const BYTES_PER_KEY: u64 = 256;
+
 /// How long sled's own lock is waited for. Another process can't hold it: the data directory has a lock besides.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -138,6 +141,11 @@ impl Store for SledStore {
             }
         }
         Ok(())
+    }
+
+    fn estimated_keys(&self) -> u64 {
+        // sled itself would count them.
+        self.db.size_on_disk().unwrap_or(0) / BYTES_PER_KEY
     }
 
     fn flush(&self) -> Result<(), StoreError> {

@@ -162,6 +162,21 @@ fn a_scan_ends_where_its_visitor_breaks() {
     assert_eq!(seen, [b"Ea", b"Eb"]);
 }
 
+/// A filter is made for as many keys, so neither far too few nor far too many may be said.
+#[test]
+fn how_many_keys_there_are_is_known_about() {
+    const KEYS: u64 = 6_000;
+    let mut stores = Stores::new();
+    let writes: Vec<Write> =
+        (0..KEYS).map(|index| write(format!("Eshort.example/{index:05}"), &hard_to_compress(index)[..100])).collect();
+    stores.each(|store| writes.chunks(99).for_each(|writes| store.apply(writes, &position(1)).unwrap()));
+    let about = |store: &dyn Store| (KEYS / 10..=KEYS * 10).contains(&store.estimated_keys());
+    stores.each(|store| store.flush().unwrap());
+    assert!(stores.agree(about));
+    stores.reopen();
+    assert!(stores.agree(about));
+}
+
 /// Enough is written for fjall to write out memtables and merge files while the scan goes on.
 #[test]
 fn what_is_not_changed_meanwhile_is_scanned_exactly_once() {

@@ -3,6 +3,7 @@
 mod crash;
 mod group;
 mod hosts;
+mod key_filter;
 mod model;
 mod operations;
 mod read_path;

@@ -23,7 +23,7 @@ impl ReadReply for Answers {
     }
 }
 
-struct Worker<'a> {
+pub(super) struct Worker<'a> {
     path: ReadPath,
     pool: &'a ReaderPool,
     reply: Arc<Answers>,
@@ -32,14 +32,14 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(engine: &Arc<Engine>, pool: &'a ReaderPool) -> Self {
+    pub(super) fn new(engine: &Arc<Engine>, pool: &'a ReaderPool) -> Self {
         let (sender, answers) = crossbeam_channel::unbounded();
         let (path, reply) = (engine.read_path(8), Arc::new(Answers(sender)));
         Worker { path, pool, reply, answers, key: RequestKey::default() }
     }
 
     /// The number in the target of the link that answers a request.
-    fn ask(&mut self, path: &str, query: Option<&str>) -> Option<u64> {
+    pub(super) fn ask(&mut self, path: &str, query: Option<&str>) -> Option<u64> {
         let mut fetched = Vec::new();
         loop {
             self.key.set(Some(b"h.example"), path.as_bytes(), query.map(str::as_bytes));

@@ -157,6 +157,8 @@ impl Writer {
         self.applier.take().iter().for_each(Applier::stop_snapshot);
         let broken = "the store failed while it was being written".to_owned();
         self.open_sets.values_mut().for_each(|reason| *reason = Some(broken.clone()));
+        // It does not know what is applied from the log, and who builds it reads the store that is to be closed.
+        self.views.filter.suspend();
         let (ground, log) = (&self.ground, &self.log);
         let reopened = self.slot.replace(|| {
             let (applier, report) = recover::reopen(ground, log).map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! What is done, at random.
 
+mod filter;
 mod requests;
 mod snapshots;
 
@@ -31,6 +32,7 @@ pub(super) struct Driver {
     operations: Vec<(OperationId, Vec<Command>)>,
     open_sets: Vec<SetId>,
     fills: Vec<Fill>,
+    building: Option<filter::Building>,
     /// Faults that were set since the start, and may still come.
     is_armed: bool,
     has_limit: bool,
@@ -42,11 +44,12 @@ pub(super) struct Driver {
 type Step = fn(&mut Driver);
 
 /// What there is to do, how often, and whether it may be done while a snapshot is taken.
-const STEPS: [(Step, u32, bool); 19] = [
+const STEPS: [(Step, u32, bool); 20] = [
     (Driver::group, 40, true),
     (Driver::look_after_itself, 4, true),
     (Driver::wait, 4, true),
     (Driver::begin_fill, 6, true),
+    (Driver::build_filter, 6, true),
     (Driver::snapshot, 5, false),
     (Driver::cut, 2, false),
     (Driver::close, 2, false),
@@ -82,6 +85,7 @@ impl Driver {
             operations: Vec::new(),
             open_sets: Vec::new(),
             fills: Vec::new(),
+            building: None,
             is_armed: false,
             has_limit: false,
             is_calm: false,
@@ -255,6 +259,7 @@ impl Driver {
         let what = if loses_power { "the power is lost" } else { "the process ends" };
         self.trace(|| what.to_owned());
         self.fills.clear();
+        self.building = None;
         self.open_sets.clear();
         if loses_power && self.rng.u8(0..8) == 0 {
             self.world.place.lose();
@@ -429,9 +434,13 @@ impl Driver {
         }
     }
 
-    /// What is cached must be what the model says.
+    /// What is cached must be what the model says, and nothing that is there be ruled out.
     fn check_cache(&mut self) {
         self.finish_fills();
+        if self.rng.bool() {
+            self.finish_filter();
+        }
+        let Some(mut filter) = self.filter() else { return };
         let Some(running) = &self.world.running else { return };
         for text in &self.keys {
             let key = key(text);
@@ -440,6 +449,10 @@ impl Driver {
             let entry = StoredEntry { link: links.get(key.as_str()).cloned(), query_links: with_query.count() as u64 };
             let expected = read::cached_link(key.as_str().as_bytes(), &entry);
             let hash = running.views.cache.hash(key.as_str().as_bytes());
+            if filter.rules_out(hash) {
+                assert_eq!(entry, StoredEntry::default(), "{text} is ruled out");
+                self.world.seen.count("a key ruled out");
+            }
             if let Some(cached) = running.views.cache.get(hash, key.as_str().as_bytes()) {
                 let both = [&cached, &expected].map(|link| (link.link(), link.has_query_links()));
                 assert_eq!(both[0], both[1], "what is cached of {text}");
