@@ -1,5 +1,7 @@
 //! What one worker hands over at a time: the clicks of about half a second.
 
+use super::text::SharedText;
+
 /// Who asks, and by which method: each click is counted under one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -125,7 +127,7 @@ pub struct Detail {
     /// For how many clicks it stands, at least 1: the inverse of the probability with which it was kept.
     pub weight: u32,
     /// The host of the referring page (RFC 9110 §10.1.3), lower-case, at most 253 bytes; empty where it is not said.
-    pub referrer: Box<str>,
+    pub referrer: SharedText,
     /// From where.
     pub country: Country,
     /// On what.

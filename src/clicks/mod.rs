@@ -1,10 +1,12 @@
 //! Clicks that are counted. None of this slows a redirect or stands in the log of changes (I7).
 //!
 //! - [`Clicks`]: counting as a whole.
-//! - [`Recorder`]: what a worker records of the clicks that it answers; `sampler` says which it keeps with details.
+//! - [`Recorder`]: what a worker records of the clicks that it answers; `sampler` says which it keeps with details, in
+//!   `samples`.
 //! - `visit`: who asks: program or person, device, language, referring host, country, visitor. `visiting` is what all
 //!   workers share of it.
 //! - `batch`: what a worker hands over: exact counts, details, visits. `intake` is where; `backlog` is what waits there.
+//!   `text`: texts that lie together.
 //! - `journal`: batches on disk, each once. `pipeline`: the threads before and behind it.
 //! - [`Rollups`]: windows of clicks become rows by link, host, tag and day, in one store a month.
 //! - [`Stats`]: what can be asked.
@@ -20,7 +22,9 @@ mod pipeline;
 mod recorder;
 mod rollups;
 mod sampler;
+mod samples;
 mod stats;
+mod text;
 mod uses;
 mod visit;
 mod visiting;
@@ -39,6 +43,7 @@ pub use stats::{
     Breakdown, Dimension, Event, ExportRow, Forget, Granularity, Point, Series, Share, Stats, StatsError, Subject,
     TimeRange, TopLink, Uniques,
 };
+pub use text::SharedText;
 pub use uses::{Uses, UsesError, UsesSaver};
 pub use visit::{
     Agent, AgentCache, AgentEntry, AgentListError, AgentLists, Countries, CountriesError, DayKey, REFERRER_ADDRESS,

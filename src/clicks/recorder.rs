@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::batch::{Batch, Country, Detail, LinkCount, LinkName, Visit, VisitClass, Visitor};
+use super::batch::{Batch, Country, LinkCount, LinkName, Visit, VisitClass, Visitor};
 use super::intake::Source;
 use super::sampler::Sampler;
+use super::samples::{Sample, Samples};
 use super::visit::{
     AgentCache, AgentEntry, AgentLists, DayKey, REFERRER_BYTES, ReferrerBuffer, language, referrer_host,
 };
@@ -39,7 +40,13 @@ pub struct Recorder {
     key: Option<DayKey>,
     sampler: Sampler,
     referrer: ReferrerBuffer,
-    batch: Batch,
+    /// When the next batch began, in seconds since 1970.
+    time_s: u64,
+    // What comes together of it. Handed over are copies: this memory stays, so that to record a click asks for none.
+    names: Vec<LinkName>,
+    counts: Vec<LinkCount>,
+    samples: Samples,
+    visits: Vec<Visit>,
     /// By the id of a link, which one of those that share a place was named last.
     told: Box<[u64]>,
     /// In which hour all this began: names are told anew in each, should they have been lost on the way.
@@ -76,9 +83,9 @@ impl Recorder {
     pub(super) fn new(visiting: Arc<Visiting>, source: Option<Source>) -> Self {
         let now_s = unix_time_ms() / 1_000;
         let (lists_generation, lists) = visiting.agents.current();
-        let told = if source.is_some() { NAMES_TOLD } else { 0 };
+        // Memory that is never written to takes none.
+        let room = |things| if source.is_some() { things } else { 0 };
         Recorder {
-            source,
             lists,
             lists_generation,
             agents: AgentCache::new(),
@@ -86,10 +93,15 @@ impl Recorder {
             visiting,
             sampler: Sampler::new(CLICK_DETAILS),
             referrer: [0; REFERRER_BYTES],
-            batch: Batch { time_s: now_s, ..Batch::default() },
-            told: vec![0; told].into_boxed_slice(),
+            time_s: now_s,
+            names: Vec::new(),
+            counts: Vec::with_capacity(room(CLICKS_PER_BATCH)),
+            samples: Samples::with_room(room(CLICK_DETAILS)),
+            visits: Vec::with_capacity(room(CLICKS_PER_BATCH)),
+            told: vec![0; room(NAMES_TOLD)].into_boxed_slice(),
             told_hour: now_s / HOUR_S,
             half_second: 0,
+            source,
         }
     }
 
@@ -128,26 +140,35 @@ impl Recorder {
         })
     }
 
-    /// Records what is known of a click, by a guest whose [`visitor`](Self::visitor) was asked for just before.
-    pub fn record(&mut self, link: u64, agent: AgentEntry, counted: Counted, guest: &mut Guest, client: &Client<'_>) {
+    /// Records what is known of a click, by a guest whose [`visitor`](Self::visitor) was asked for just before. When it is,
+    /// in milliseconds since 1970, is asked if its details are kept.
+    pub fn record(
+        &mut self,
+        link: u64,
+        agent: AgentEntry,
+        counted: Counted,
+        guest: &mut Guest,
+        client: &Client<'_>,
+        now_ms: impl FnOnce() -> u64,
+    ) {
         let Some(known) = &mut guest.known else { return };
         if counted.is_new_mark && agent.agent.class == VisitClass::Human {
-            self.batch.visits.push(Visit { link, visitor: known.visitor });
+            self.visits.push(Visit { link, visitor: known.visitor });
         }
-        let Some(weight) = self.sampler.weight(counted.nth, self.batch.details.len()) else { return };
+        let Some(weight) = self.sampler.weight(counted.nth, self.samples.len()) else { return };
         let country = *known.country.get_or_insert_with(|| self.visiting.country(known.address));
-        let detail = Detail {
+        let sample = Sample {
             link,
-            time_ms: unix_time_ms(),
-            class: agent.agent.class,
+            time_ms: now_ms(),
+            visitor: known.visitor,
             weight,
-            referrer: client.referer.map_or("", |referer| referrer_host(referer, &mut self.referrer)).into(),
-            country,
+            class: agent.agent.class,
             device: agent.agent.device,
+            country,
             language: language(client.accept_language),
-            visitor: Some(known.visitor),
         };
-        self.sampler.keep(&mut self.batch.details, detail);
+        let referrer = client.referer.map_or("", |referer| referrer_host(referer, &mut self.referrer));
+        self.sampler.keep(&mut self.samples, sample, referrer);
     }
 
     /// Takes over the exact count of a link.
@@ -156,14 +177,14 @@ impl Recorder {
         let told = &mut self.told[view.id as usize % NAMES_TOLD];
         if *told != view.id {
             *told = view.id;
-            self.batch.names.push(LinkName { link: view.id, key: link.key().into() });
+            self.names.push(LinkName { link: view.id, key: link.key().into() });
         }
-        self.batch.counts.push(LinkCount { link: view.id, counts: tally });
+        self.counts.push(LinkCount { link: view.id, counts: tally });
     }
 
     /// Whether so much has come together that it should not wait for the next [hand-over](Self::hand_over).
     pub fn is_full(&self) -> bool {
-        self.batch.counts.len() >= CLICKS_PER_BATCH || self.batch.visits.len() >= CLICKS_PER_BATCH
+        self.counts.len() >= CLICKS_PER_BATCH || self.visits.len() >= CLICKS_PER_BATCH
     }
 
     /// Hands over what has come together, once the exact counts were [taken](Self::take) as well, and looks after what
@@ -171,7 +192,15 @@ impl Recorder {
     pub fn hand_over(&mut self) {
         let now_ms = unix_time_ms();
         let now_s = now_ms / 1_000;
-        let batch = std::mem::replace(&mut self.batch, Batch { time_s: now_s, ..Batch::default() });
+        let batch = Batch {
+            time_s: std::mem::replace(&mut self.time_s, now_s),
+            names: std::mem::take(&mut self.names),
+            counts: self.counts.as_slice().into(),
+            details: self.samples.take(),
+            visits: self.visits.as_slice().into(),
+        };
+        self.counts.clear();
+        self.visits.clear();
         self.sampler.next_batch();
         if let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) {
             source.put(batch);

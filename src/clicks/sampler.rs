@@ -1,6 +1,6 @@
 //! Which clicks are kept with their details.
 
-use super::batch::Detail;
+use super::samples::{Sample, Samples};
 use crate::clock::unix_time_ms;
 
 /// So many clicks of a link are kept of each batch before fewer of it are.
@@ -39,15 +39,12 @@ impl Sampler {
         (power == 0 || self.random() & mask == 0).then_some(1 << power)
     }
 
-    /// Keeps a click that was chosen.
-    pub(super) fn keep(&mut self, details: &mut Vec<Detail>, detail: Detail) {
-        details.push(detail);
-        if details.len() >= self.details_max && self.power < MOST_POWER {
+    /// Keeps a click that was chosen, and its referrer.
+    pub(super) fn keep(&mut self, samples: &mut Samples, sample: Sample, referrer: &str) {
+        samples.push(sample, referrer);
+        if samples.len() >= self.details_max && self.power < MOST_POWER {
             self.power += 1;
-            details.retain_mut(|detail| {
-                detail.weight *= 2;
-                self.random() & 1 == 0
-            });
+            samples.thin(|| self.random() & 1 == 0);
         }
     }
 
@@ -75,19 +72,18 @@ fn power_of_link(nth: u8) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clicks::{Country, Device, Language, VisitClass};
+    use crate::clicks::{Country, Detail, Device, Language, VisitClass, Visitor};
 
-    fn detail(link: u64, weight: u32) -> Detail {
-        Detail {
+    fn sample_of(link: u64, weight: u32) -> Sample {
+        Sample {
             link,
             time_ms: 0,
-            class: VisitClass::Human,
+            visitor: Visitor(0),
             weight,
-            referrer: "".into(),
-            country: Country::default(),
+            class: VisitClass::Human,
             device: Device::default(),
+            country: Country::default(),
             language: Language::default(),
-            visitor: None,
         }
     }
 
@@ -97,18 +93,18 @@ mod tests {
         batches
             .iter()
             .map(|links| {
-                let mut details = Vec::new();
+                let mut details = Samples::with_room(0);
                 let mut seen = std::collections::HashMap::<u64, u8>::new();
                 for &link in links {
                     let nth = seen.entry(link).or_default();
                     *nth = if *nth == u8::MAX { 1 } else { *nth + 1 };
                     if let Some(weight) = sampler.weight(*nth, details.len()) {
-                        sampler.keep(&mut details, detail(link, weight));
+                        sampler.keep(&mut details, sample_of(link, weight), "");
                     }
                     assert!(details.len() < details_max);
                 }
                 sampler.next_batch();
-                details
+                details.take()
             })
             .collect()
     }

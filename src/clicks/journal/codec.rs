@@ -7,6 +7,7 @@ use crate::clicks::batch::{
     Batch, Country, Detail, Device, Entry, Language, LinkCount, LinkName, VISIT_CLASSES, Visit, VisitClass, Visitor,
     Window, WindowId,
 };
+use crate::clicks::text::SharedText;
 
 /// The first byte of an entry.
 const WINDOW: u8 = 1;
@@ -196,7 +197,7 @@ fn counts(bytes: &mut Bytes) -> Result<[u32; VISIT_CLASSES], Malformed> {
 
 fn details(bytes: &mut Bytes, time_s: u64) -> Result<Vec<Detail>, Malformed> {
     let length = bytes.length(1)?;
-    let referrers = (0..length).map(|_| referrer(bytes)).collect::<Result<Vec<&str>, _>>()?;
+    let referrers = (0..length).map(|_| Ok(referrer(bytes)?.into())).collect::<Result<Vec<SharedText>, _>>()?;
     let mut time_ms = time_s.wrapping_mul(1_000);
     list(bytes, 2 + 1 + 2 + 2 + 3, |bytes, link| {
         let (link, time_ms, flags) = (bytes.step(link)?, bytes.step(&mut time_ms)?, bytes.byte()?);
@@ -207,7 +208,7 @@ fn details(bytes: &mut Bytes, time_s: u64) -> Result<Vec<Detail>, Malformed> {
             time_ms,
             class: VisitClass::ALL[usize::from(flags & 3)],
             weight,
-            referrer: (*referrer.ok_or(Malformed("a referrer is missing"))?).into(),
+            referrer: referrer.ok_or(Malformed("a referrer is missing"))?.clone(),
             country: Country(bytes.array()?),
             device: device(flags >> 2 & 0x1f)?,
             language: Language(bytes.array()?),

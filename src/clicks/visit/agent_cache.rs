@@ -21,13 +21,15 @@ pub struct AgentEntry {
 /// What User-Agents say, by the whole of what is looked at of them: at most
 /// [`USER_AGENT_BYTES`](super::USER_AGENT_BYTES), so all of it stays below 640 KiB.
 ///
-/// For one worker. A hit is a hash, a comparison of all bytes and no allocation. After other lists came into use,
+/// For one worker. A hit is a comparison of all bytes, before that a hash if another one was found last, and no allocation. After other lists came into use,
 /// [`AgentCache::clear`] must be called.
 pub struct AgentCache {
     hasher: RandomState,
     sets: Box<[Set]>,
     /// How many may still be judged in full.
     allowed: u32,
+    /// The set and the place of the one that was found last: requests of one client often follow each other.
+    last: (usize, usize),
 }
 
 /// User-Agents that are judged in full at a time: some milliseconds of work.
@@ -53,14 +55,28 @@ struct Slot {
 impl AgentCache {
     /// An empty one.
     pub fn new() -> Self {
-        AgentCache { hasher: RandomState::new(), sets: (0..SETS).map(|_| Set::default()).collect(), allowed: JUDGED }
+        AgentCache {
+            hasher: RandomState::new(),
+            sets: (0..SETS).map(|_| Set::default()).collect(),
+            allowed: JUDGED,
+            last: (0, 0),
+        }
     }
 
     /// What a User-Agent says, by these lists if it is not remembered.
     pub fn get(&mut self, lists: &AgentLists, user_agent: Option<&[u8]>) -> AgentEntry {
         let user_agent = looked_at(user_agent);
+        let (index, way) = self.last;
+        let set = &mut self.sets[index];
+        if let Some(slot) = &set.slots[way]
+            && slot.user_agent == user_agent
+        {
+            set.used |= 1 << way;
+            return slot.entry;
+        }
         let hash = self.hasher.hash_one(user_agent);
-        let set = &mut self.sets[hash as usize % SETS];
+        let index = hash as usize % SETS;
+        let set = &mut self.sets[index];
         let tag = (hash >> u32::BITS) as u32;
         for (way, known) in set.tags.iter().enumerate() {
             if *known == tag
@@ -68,6 +84,7 @@ impl AgentCache {
                 && slot.user_agent == user_agent
             {
                 set.used |= 1 << way;
+                self.last = (index, way);
                 return slot.entry;
             }
         }
@@ -197,6 +214,7 @@ mod tests {
         cache.get(&bots, used);
         for number in 0..20_000 {
             cache.get(&bots, Some(format!("agent {number}").as_bytes()));
+            cache.allow_more();
             // It would be judged by these if it were gone.
             assert_eq!(cache.get(&humans, used).agent.class, VisitClass::Bot, "gone after {number}");
         }
