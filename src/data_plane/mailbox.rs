@@ -82,6 +82,11 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Wakes the worker by itself, to go on with what it has begun once it has looked for requests.
+    pub(super) fn wake_again(&self) {
+        self.wake();
+    }
+
     fn wake(&self) {
         if !self.waking.swap(true, Ordering::AcqRel) {
             // If the socket is full, the worker is being woken; if it is closed, it is gone.

@@ -1,4 +1,4 @@
-//! What belongs to one thread: accepting, waking, its caches and counters.
+//! What belongs to one thread: accepting, waking, what is done each second.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use monoio::io::{AsyncReadRent, CancelHandle, Canceller};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
@@ -20,15 +19,15 @@ use super::boot::HALF_SECOND_MS;
 use super::connection::Connection;
 use super::fetch::Fetches;
 use super::mailbox::Mailbox;
+use super::responder::Responder;
 use super::timeouts::{Limits, Phase, Timeouts};
-use crate::clicks::{Guest, Recorder};
+use super::turns::Turns;
+use crate::clicks::Guest;
 use crate::clock::unix_time_ms;
 use crate::config::ServeConfig;
-use crate::engine::{Engine, HeldTables, ReadPath, ReaderPool};
-use crate::http1::imf_fixdate;
-use crate::limits::{ACCEPT_FAILURES, ACCEPTS, LOCAL_CACHE_ENTRIES, OUTPUT_BUFFERS, OUTPUT_BYTES, refusals};
-use crate::link::RequestKey;
-use crate::telemetry::{Counter, LocalCounters, SharedCounters};
+use crate::engine::{Engine, ReaderPool};
+use crate::limits::{ACCEPT_FAILURES, ACCEPTS, OUTPUT_BUFFERS, OUTPUT_BYTES, refusals};
+use crate::telemetry::{Counter, SharedCounters};
 
 /// What a worker is given when it starts.
 pub(super) struct Parts {
@@ -41,29 +40,16 @@ pub(super) struct Parts {
     pub(super) config: ServeConfig,
 }
 
-/// What a request is looked up with.
-pub(super) struct Lookups {
-    pub(super) key: RequestKey,
-    pub(super) path: ReadPath,
-    pub(super) tables: HeldTables,
-}
-
-/// How many links that have left the worker's cache wait with their clicks until it takes those over.
-const GONE_LINKS: usize = 4_096;
-
 /// The state of one worker. Only its own thread sees it, so nothing here is shared or locked (I4).
 pub(super) struct Worker {
-    pub(super) counters: LocalCounters,
-    pub(super) engine: Arc<Engine>,
-    pub(super) lookups: RefCell<Lookups>,
-    pub(super) recorder: RefCell<Recorder>,
+    /// Never borrowed over an `await`.
+    pub(super) responder: RefCell<Responder>,
     pub(super) fetches: Fetches,
+    pub(super) turns: Rc<Turns>,
     timeouts: Rc<Timeouts>,
     mailbox: Arc<Mailbox>,
     published: Arc<SharedCounters>,
     outputs: RefCell<Vec<Vec<u8>>>,
-    date: RefCell<[u8; 29]>,
-    jitter: Cell<u32>,
     draining: Cell<bool>,
     max_connections: usize,
     /// Who waits for the next tick.
@@ -77,21 +63,13 @@ impl Worker {
     /// If the listener or the wake socket can't be given to the driver.
     pub(super) async fn run(parts: Parts) -> std::io::Result<()> {
         let worker = Rc::new(Worker {
-            counters: LocalCounters::default(),
-            lookups: RefCell::new(Lookups {
-                key: RequestKey::default(),
-                path: parts.engine.read_path(LOCAL_CACHE_ENTRIES),
-                tables: parts.engine.held_tables(),
-            }),
-            recorder: RefCell::new(parts.engine.recorder()),
-            engine: parts.engine,
+            responder: RefCell::new(Responder::new(&parts.engine)),
+            turns: Turns::start(),
             fetches: Fetches::new(parts.pool, Arc::clone(&parts.mailbox)),
             timeouts: Rc::new(Timeouts::new(Limits::of(&parts.config))),
             mailbox: parts.mailbox,
             published: parts.counters,
             outputs: RefCell::default(),
-            date: RefCell::new(date_now()),
-            jitter: Cell::new(0),
             draining: Cell::new(false),
             max_connections: parts.config.max_connections,
             tick_wakers: RefCell::default(),
@@ -114,8 +92,10 @@ impl Worker {
         }
         let served = worker.serve(listener, queue, canceller, &accepting, parts.woken).await;
         // Whatever ends the worker: what it has counted is counted.
-        worker.hand_over_clicks();
-        worker.counters.publish(&worker.published);
+        let mut responder = worker.responder.borrow_mut();
+        responder.hand_over_clicks();
+        responder.counters().publish(&worker.published);
+        drop(responder);
         served
     }
 
@@ -157,7 +137,7 @@ impl Worker {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // One that has gone again, or no descriptor left: the next may do better.
                 Err(_) => {
-                    self.counters.add(Counter::AcceptErrors);
+                    self.count(Counter::AcceptErrors);
                     failures += 1;
                 }
             }
@@ -190,46 +170,37 @@ impl Worker {
         }
         let half_second = self.mailbox.half_second();
         if half_second != mail.half_second {
-            self.hand_over_clicks();
-            if half_second / 2 != mail.half_second / 2 {
-                self.each_second();
-            }
+            self.each_half_second(half_second / 2 != mail.half_second / 2);
             mail.half_second = half_second;
+        }
+        if self.responder.borrow_mut().hand_over_some() {
+            // Requests come first; then the next part.
+            self.mailbox.wake_again();
         }
         Ok(())
     }
 
-    /// Hands over the clicks since the last time.
-    fn hand_over_clicks(&self) {
-        let mut recorder = self.recorder.borrow_mut();
-        self.lookups.borrow_mut().path.drain(|link, tally| recorder.take(link, tally));
-        recorder.hand_over();
-    }
-
-    /// Takes over the clicks of links that have left the worker's cache, so that they don't pile up, and hands over when
-    /// much has come together.
-    pub(super) fn relieve_clicks(&self) {
-        if self.lookups.borrow().path.gone() >= GONE_LINKS {
-            let mut recorder = self.recorder.borrow_mut();
-            self.lookups.borrow_mut().path.drain_gone(|link, tally| recorder.take(link, tally));
-        }
-        if self.recorder.borrow().is_full() {
-            self.hand_over_clicks();
+    // Apart from what is done for each request, in the code and in what a profiler counts.
+    #[cold]
+    #[inline(never)]
+    fn each_half_second(&self, is_whole_second: bool) {
+        self.responder.borrow_mut().begin_hand_over();
+        if is_whole_second {
+            self.each_second();
         }
     }
 
     fn each_second(&self) {
-        *self.date.borrow_mut() = date_now();
         self.timeouts.sweep(|phase| {
             match phase {
-                Phase::Idle => self.counters.add(Counter::IdleTimeouts),
-                Phase::Header => self.counters.add(Counter::HeaderTimeouts),
-                Phase::Write => self.counters.add(Counter::WriteTimeouts),
+                Phase::Idle => self.count(Counter::IdleTimeouts),
+                Phase::Header => self.count(Counter::HeaderTimeouts),
+                Phase::Write => self.count(Counter::WriteTimeouts),
                 // Not the client's fault, and not worth a number: it was answered.
                 Phase::Fetch | Phase::Linger => {}
             }
         });
-        self.counters.publish(&self.published);
+        self.responder.borrow_mut().each_second(&self.published);
         self.tick_wakers.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
@@ -240,7 +211,7 @@ impl Worker {
                 Ok((stream, peer)) => self.spawn(stream, peer.ip()),
                 Err(_) if self.draining.get() => return,
                 Err(error) => {
-                    self.counters.add(Counter::AcceptErrors);
+                    self.count(Counter::AcceptErrors);
                     // Without a descriptor or memory the next would fail at once again.
                     if is_exhausted(&error) {
                         self.next_tick().await;
@@ -266,7 +237,7 @@ impl Worker {
     fn spawn(self: &Rc<Self>, stream: TcpStream, peer: IpAddr) {
         let connections = self.timeouts.len();
         let is_refused = connections >= self.max_connections;
-        self.counters.add(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
+        self.count(if is_refused { Counter::ConnectionsRefused } else { Counter::Connections });
         if connections >= self.max_connections + refusals(self.max_connections) {
             // Not even a refusal: it would take what it refuses.
             return;
@@ -278,13 +249,17 @@ impl Worker {
             let served = async { if is_refused { connection.refuse().await } else { connection.serve().await } };
             // A panic would end the thread, and with it every other connection.
             if guard(served).await.is_err() {
-                worker.counters.add(Counter::Panics);
+                worker.count(Counter::Panics);
             }
             drop(connection);
             if worker.draining.get() {
                 worker.mailbox.something_ended();
             }
         });
+    }
+
+    pub(super) fn count(&self, counter: Counter) {
+        self.responder.borrow().counters().add(counter);
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -300,17 +275,6 @@ impl Worker {
         if outputs.len() < OUTPUT_BUFFERS && output.capacity() <= OUTPUT_BYTES {
             outputs.push(output);
         }
-    }
-
-    pub(super) fn with_date(&self, use_date: impl FnOnce(&[u8; 29])) {
-        use_date(&self.date.borrow());
-    }
-
-    /// Another number each time, spread evenly over any small range (Weyl sequence).
-    pub(super) fn next_jitter(&self) -> u32 {
-        let next = self.jitter.get().wrapping_add(0x9E37_79B9);
-        self.jitter.set(next);
-        next >> 8
     }
 }
 
@@ -337,10 +301,6 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 /// Which half of a second it is since 1970.
 pub(super) fn now_half_second() -> u64 {
     unix_time_ms() / HALF_SECOND_MS
-}
-
-fn date_now() -> [u8; 29] {
-    imf_fixdate(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Runs a future and catches its panic.

@@ -114,6 +114,11 @@ impl LocalCounters {
         cell.set(cell.get() + 1);
     }
 
+    /// How many there were.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize].get()
+    }
+
     /// Makes the counts visible to other threads.
     pub fn publish(&self, shared: &SharedCounters) {
         for (cell, atomic) in self.0.iter().zip(&shared.0) {
