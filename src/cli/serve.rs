@@ -16,7 +16,7 @@ use super::text;
 use crate::config::{DriverChoice, Durability, ServeConfig};
 use crate::control_plane::{self, AdminConfig, AdminPlane, ControlPlane};
 use crate::data_plane::{self, Served};
-use crate::engine::{EngineConfig, OwnedEngine};
+use crate::engine::{EngineConfig, FilterKeeper, OwnedEngine, Preloaded};
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::link::{Host, LinkKey};
 
@@ -65,6 +65,9 @@ pub(super) struct RawArguments {
     /// Memory for the cache of links, in MiB
     #[arg(long, value_name = "N", default_value_t = 512)]
     cache_mib: u64,
+    /// Fill the cache from the store before the first request is taken, until all links are in it or it is full
+    #[arg(long)]
+    preload: bool,
     /// Memory for the store's own cache, in MiB
     #[arg(long, value_name = "N", default_value_t = STORE_CACHE_MIB)]
     store_cache_mib: u64,
@@ -130,6 +133,7 @@ impl From<Driver> for DriverChoice {
 pub(super) struct ServeArgs {
     engine: EngineConfig,
     import: Option<PathBuf>,
+    preload: bool,
     serve: ServeConfig,
     admin: AdminConfig,
 }
@@ -186,6 +190,7 @@ impl RawArguments {
                 ..usual
             },
             import: self.import,
+            preload: self.preload,
             admin: AdminConfig {
                 listen: self.admin.0,
                 rate: u32::try_from(number("--admin-rate", u64::from(self.admin_rate), MAX_RATE)?)
@@ -197,8 +202,7 @@ impl RawArguments {
                 listen: self.listen,
                 workers: match self.workers {
                     Some(workers) => count("--workers", workers, MAX_WORKERS)?,
-                    // One is right where the number can't be known.
-                    None => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+                    None => cores(),
                 },
                 driver: self.driver.into(),
                 max_connections: count("--max-connections", self.max_connections, MAX_CONNECTIONS)?,
@@ -209,6 +213,11 @@ impl RawArguments {
             },
         })
     }
+}
+
+/// How many cores the process may use. One is right where that can't be known.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Opens the engine, imports what is to be imported, and serves.
@@ -264,6 +273,8 @@ fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit>
             return Ok(outcome.into());
         }
     }
+    // Keeps the filter of all keys as long as it is there.
+    let _filter = if arguments.preload { preload(engine)? } else { engine.engine().keep_filter()? };
     let example = engine.engine().first_link()?;
     let Served { requests, connections, counts, cut, workers_left } =
         data_plane::serve(engine.engine(), &arguments.serve, |address, driver| {
@@ -288,6 +299,22 @@ fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit>
         text::tell!("carom: {workers} had not ended in time; the clicks of their last half second are missing");
     }
     Ok(Exit::Done)
+}
+
+/// Fills the cache.
+fn preload(engine: &OwnedEngine) -> Result<FilterKeeper> {
+    let (filter, preloaded) = engine.engine().preload(cores())?;
+    match preloaded {
+        Ok(Preloaded { links, took, is_full }) => {
+            let (about, full) = match is_full {
+                true => ("about ", "; then the cache was full, and --cache-mib gives it more"),
+                false => ("", ""),
+            };
+            text::tell!("carom: preloaded {about}{} in {:.1} s{full}", text::count(links, "link"), took.as_secs_f64());
+        }
+        Err(error) => text::tell!("carom: WARNING: links are not preloaded: {error}. The cache fills as requests come"),
+    }
+    Ok(filter)
 }
 
 /// The command that asks for a link.

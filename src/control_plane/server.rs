@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::admin::{AdminPlane, Door};
 use super::frames::FrameWriter;
 use super::{REQUEST_BYTES, socket};
+use crate::cache::FilterStatus;
 use crate::clicks::{ClicksStatus, Keep};
 use crate::engine::{Engine, Status};
 
@@ -169,7 +170,7 @@ impl Desk {
     }
 
     fn status(&self) -> String {
-        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, clicks } =
+        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks } =
             self.engine.status();
         let known = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
         let lines = [
@@ -184,8 +185,9 @@ impl Desk {
             ("free bytes", known(free_bytes)),
             ("reserved bytes", disk_reserve_bytes.to_string()),
         ];
+        let filter = filter_lines(&filter);
         let clicks = clicks.map_or_else(Vec::new, |(keep, status)| click_lines(keep, &status));
-        lines.iter().chain(&clicks).map(|(key, value)| format!("{key}: {value}\n")).collect()
+        lines.iter().chain(&filter).chain(&clicks).map(|(key, value)| format!("{key}: {value}\n")).collect()
     }
 
     fn hand_over(&self, mut stream: UnixStream) -> io::Result<()> {
@@ -216,6 +218,22 @@ fn line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
+/// How the filter of keys stands.
+fn filter_lines(status: &FilterStatus) -> [(&'static str, String); 4] {
+    let stands = match (&status.trouble, status.is_ready) {
+        (Some(trouble), true) => format!("ready; could not be built anew: {}", line(trouble)),
+        (Some(trouble), false) => line(trouble),
+        (None, true) => "ready".to_owned(),
+        (None, false) => "not built yet; every key is looked up".to_owned(),
+    };
+    [
+        ("key filter", stands),
+        ("key filter keys", status.keys.to_string()),
+        ("key filter bytes", status.bytes.to_string()),
+        ("lookups answered by the key filter", status.answered.to_string()),
+    ]
+}
+
 /// How counting clicks stands.
 fn click_lines(keep: Keep, status: &ClicksStatus) -> Vec<(&'static str, String)> {
     let stands = match (&status.trouble, keep) {
@@ -240,6 +258,18 @@ fn click_lines(keep: Keep, status: &ClicksStatus) -> Vec<(&'static str, String)>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_said_how_the_filter_of_keys_stands() {
+        let ready = FilterStatus { is_ready: true, keys: 5, bytes: 64, answered: 7, trouble: None };
+        let lines = filter_lines(&ready).map(|(key, value)| format!("{key}: {value}"));
+        let answered = "lookups answered by the key filter: 7";
+        assert_eq!(lines, ["key filter: ready", "key filter keys: 5", "key filter bytes: 64", answered]);
+        let broken = FilterStatus { trouble: Some("the disk\nis gone".to_owned()), ..FilterStatus::default() };
+        assert_eq!(filter_lines(&broken)[0].1, "the disk is gone");
+        let old = FilterStatus { is_ready: true, ..broken };
+        assert_eq!(filter_lines(&old)[0].1, "ready; could not be built anew: the disk is gone");
+    }
 
     #[test]
     fn it_is_said_how_counting_clicks_stands() {

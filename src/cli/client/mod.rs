@@ -2,12 +2,14 @@
 //! process.
 //!
 //! - [`PlaceArguments`]: where to ask. [`Client`]: asks. [`Request`]: what. [`Problem`]: what is said instead of an
-//!   answer. `pages`: lists that come in pages. `lines`: what comes, and goes, as lines without end.
+//!   answer. `pages`: lists that come in pages. `lines`: what comes, and goes, as lines without end. `read_on`: an
+//!   answer counts also if not all of the request was taken.
 
 mod lines;
 mod pages;
 mod place;
 mod problem;
+mod read_on;
 mod request;
 
 use std::path::Path;
@@ -31,6 +33,7 @@ pub(super) use lines::Upload;
 pub(super) use pages::List;
 pub(super) use place::{PlaceArguments, Purpose, ServerUrl};
 pub(super) use problem::Problem;
+use read_on::ReadOn;
 pub(super) use request::Request;
 
 use super::open;
@@ -163,7 +166,7 @@ impl Client {
         stream: impl FnOnce() -> std::io::Result<S>,
     ) -> Result<Self> {
         let connected = runtime.block_on(async {
-            let (sender, connection) = http1::handshake(TokioIo::new(stream()?)).await?;
+            let (sender, connection) = http1::handshake(TokioIo::new(ReadOn::new(stream()?))).await?;
             // Why it ends is said to whoever waits for an answer.
             let connection = tokio::spawn(async {
                 let _ = connection.await;

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::answer::{self, Answer};
 use super::{Api, Caller, time};
+use crate::cache::FilterStatus;
 use crate::clicks::{ClicksStatus, Keep};
 use crate::engine::{Health, Status};
 use crate::link::Scope;
@@ -54,9 +55,38 @@ struct StatusView {
     /// Free space below which no change is accepted, in bytes.
     #[schema(minimum = 0)]
     reserved_bytes: u64,
+    /// How the filter of keys stands, which answers for most keys without a link.
+    key_filter: FilterView,
     /// How counting clicks stands; null if clicks are neither counted nor can be asked for.
     #[schema(required)]
     clicks: Option<ClicksView>,
+}
+
+/// How the filter of keys stands, which knows of most keys without a link that there is none, without the store.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyFilter)]
+struct FilterView {
+    /// Whether it answers. Not so while all keys are read for the first time.
+    ready: bool,
+    /// How many keys it knows, about: those of links, and of paths of which links have a query.
+    #[schema(minimum = 0)]
+    keys: u64,
+    /// What it takes in memory.
+    #[schema(minimum = 0)]
+    bytes: usize,
+    /// How many lookups it has answered since the start of the server.
+    #[schema(minimum = 0)]
+    answered: u64,
+    /// Why it could not be built; null if it could. It is tried again.
+    #[schema(required)]
+    trouble: Option<String>,
+}
+
+impl From<FilterStatus> for FilterView {
+    fn from(status: FilterStatus) -> Self {
+        let FilterStatus { is_ready, keys, bytes, answered, trouble } = status;
+        FilterView { ready: is_ready, keys, bytes, answered, trouble }
+    }
 }
 
 /// How counting clicks stands. Numbers are since the start of the server, unless told otherwise.
@@ -139,7 +169,7 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
     caller.require(Scope::Read)?;
     // It asks the disk, which may be slow just when somebody asks how things stand.
     let stands = api.blocking(|engine| Ok::<_, super::Problem>(engine.status())).await?;
-    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, clicks } = stands;
+    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks } = stands;
     let (changes, reason) = match health {
         Health::Ready => ("ready", None),
         Health::Paused { reason } => ("paused", Some(reason)),
@@ -157,6 +187,7 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
         store: store.name(),
         free_bytes,
         reserved_bytes: disk_reserve_bytes,
+        key_filter: filter.into(),
         clicks: clicks.map(|(keep, status)| ClicksView::of(keep, status)),
     };
     Ok(answer::json(StatusCode::OK, &view))
