@@ -7,16 +7,27 @@ use anyhow::Result;
 use memchr::memmem::Finder;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 const END: &[u8; 4] = b"\r\n\r\n";
 /// As long as the answer of a real redirect with the usual headers.
-const ANSWER: &[u8] = b"HTTP/1.1 302 Found\r\n\
+pub(crate) const ANSWER: &[u8] = b"HTTP/1.1 302 Found\r\n\
     Location: https://www.example.com/products/spring-sale-a7Kd2fQ0Zx9P\r\n\
     Cache-Control: private, max-age=90\r\n\
     Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
     Content-Length: 0\r\n\r\n";
+/// The last answer on a connection.
+pub(crate) const LAST_ANSWER: &[u8] = b"HTTP/1.1 302 Found\r\n\
+    Location: https://www.example.com/products/spring-sale-a7Kd2fQ0Zx9P\r\n\
+    Cache-Control: private, max-age=90\r\n\
+    Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
+    Connection: close\r\n\
+    Content-Length: 0\r\n\r\n";
+/// With what a request ends after which the connection is closed.
+const LAST_END: &[u8] = b"Connection: close\r\n\r\n";
 /// Answers that one write can carry.
 const ANSWERS_PER_WRITE: usize = 64;
 const READ_BYTES: usize = 16 * 1024;
@@ -32,7 +43,7 @@ pub(crate) fn serve(port: u16) -> Result<()> {
     epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
 
     let answers = ANSWER.repeat(ANSWERS_PER_WRITE);
-    let finder = Finder::new(END);
+    let finder = finder();
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
@@ -40,7 +51,7 @@ pub(crate) fn serve(port: u16) -> Result<()> {
     loop {
         match epoll::wait(&epoll, spare_capacity(&mut events), None) {
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => continue,
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
         for event in events.drain(..) {
@@ -66,9 +77,11 @@ pub(crate) fn serve(port: u16) -> Result<()> {
 }
 
 /// `TcpListener::bind` has a backlog of 128, and thousands of connections come at once.
-fn listen(port: u16) -> Result<socket2::Socket> {
+pub(crate) fn listen(port: u16) -> Result<socket2::Socket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     socket.listen(16_384)?;
     socket.set_nonblocking(true)?;
@@ -82,14 +95,13 @@ fn accept(
     free: &mut Vec<usize>,
 ) -> Result<()> {
     loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => continue,
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let stream = match rustix::net::accept_with(listener, flags) {
+            Ok(stream) => TcpStream::from(stream),
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
             Err(error) => return Err(error.into()),
         };
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
         let slot = free.pop().unwrap_or_else(|| {
             connections.push(None);
             connections.len() - 1
@@ -113,6 +125,11 @@ impl Connection {
         if self.owed == 0 {
             match self.stream.read(buffer) {
                 Ok(0) => return false,
+                Ok(length) if ends_connection(&buffer[..length]) => {
+                    // Short enough for a socket on which nothing was sent. Dropping it closes it.
+                    let _ = self.stream.write(LAST_ANSWER);
+                    return false;
+                }
                 Ok(length) => self.owed = count_ends(&mut self.matched, &buffer[..length], finder) * ANSWER.len(),
                 Err(error) => return matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
             }
@@ -130,8 +147,18 @@ impl Connection {
     }
 }
 
+/// What finds the ends of requests.
+pub(crate) fn finder() -> Finder<'static> {
+    Finder::new(END)
+}
+
+/// Whether the last request in `bytes` is the last on its connection.
+pub(crate) fn ends_connection(bytes: &[u8]) -> bool {
+    bytes.ends_with(LAST_END)
+}
+
 /// How many requests end in `bytes`, given how much of an end came before them; leaves how much of one they close with.
-fn count_ends(matched: &mut u8, bytes: &[u8], finder: &Finder<'_>) -> usize {
+pub(crate) fn count_ends(matched: &mut u8, bytes: &[u8], finder: &Finder<'_>) -> usize {
     let mut count = 0;
     let mut rest = bytes;
     // Byte by byte only until what was carried over has matched or failed.

@@ -64,6 +64,7 @@ fn scenarios(results: &Results) -> Vec<Value> {
         json!({
             "connections": scenario.connections,
             "pipelined": scenario.pipelined,
+            "closing": scenario.closing,
             "servers": servers.collect::<Vec<_>>(),
             "carom_to": others.map(|peer| (peer.name().to_owned(), spread(results.ratio(n, Peer::Carom, peer))))
                 .collect::<serde_json::Map<_, _>>(),

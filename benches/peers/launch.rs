@@ -83,16 +83,22 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// A command that will run on one core, and gets SIGTERM should this process be killed.
+pub(crate) fn on_core(core: usize, program: &Path) -> Result<Command> {
+    on_cores(&[core], program)
+}
+
+/// A command that will run on these cores, and gets SIGTERM should this process be killed.
 ///
 /// Both are done by programs that set themselves up and then become the command, so the process id is the
 /// server's own, and its first instruction already runs on the right core.
-pub(crate) fn on_core(core: usize, program: &Path) -> Result<Command> {
+pub(crate) fn on_cores(cores: &[usize], program: &Path) -> Result<Command> {
     let mut words: Vec<OsString> = Vec::new();
     if let Some(setpriv) = find_program("setpriv") {
         words.extend([setpriv.into(), "--pdeathsig".into(), "TERM".into()]);
     }
     let taskset = find_program("taskset").context("taskset (package util-linux) is not installed")?;
-    words.extend([taskset.into(), "-c".into(), core.to_string().into(), program.into()]);
+    let cores: Vec<String> = cores.iter().map(usize::to_string).collect();
+    words.extend([taskset.into(), "-c".into(), cores.join(",").into(), program.into()]);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     Ok(command)

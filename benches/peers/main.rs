@@ -6,17 +6,23 @@
 
 mod client;
 mod floor;
+mod floor_ring;
 mod json;
 mod launch;
 mod links;
+#[path = "../load/mod.rs"]
+#[allow(dead_code, reason = "benches/scale looks at more of the answers")]
+mod load;
 mod machine;
 mod markdown;
 mod measure;
+mod open_loop;
 mod plot;
 mod procfs;
 mod random;
 mod results;
 mod servers;
+mod two_workers;
 mod wrk;
 
 use anyhow::{Context, Result, ensure};
@@ -60,13 +66,28 @@ struct Args {
     /// Requests sent in one go over 64 connections; 1 leaves that scenario out
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=64))]
     pipeline: u64,
+    /// Clients that ask over a new connection each time, so many at once; 0 leaves that scenario out
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(..=1_000))]
+    closing: u64,
     /// Only these servers
     #[arg(long, value_delimiter = ',')]
     only: Vec<Peer>,
     /// Compare Carom that counts clicks with Carom that counts them without details, and that counts none, asked
     /// by browsers
-    #[arg(long, conflicts_with = "only")]
+    #[arg(long, group = "kind", conflicts_with = "only")]
     counting: bool,
+    /// Compare how long answers of Carom and nginx take at half and at 80 % of what nginx can answer
+    #[arg(long, group = "kind", conflicts_with = "only")]
+    latency: bool,
+    /// Compare how long they take over 100 and over 10,000 connections, at one rate
+    #[arg(long, group = "kind", conflicts_with = "only")]
+    many_connections: bool,
+    /// Compare Carom with two workers to Carom with one
+    #[arg(long, group = "kind", conflicts_with = "only")]
+    two_workers: bool,
+    /// With --latency and --many-connections: let oha send the requests, which must be installed
+    #[arg(long)]
+    oha: bool,
     /// Send the fields that a browser sends
     #[arg(long)]
     browser: bool,
@@ -89,18 +110,22 @@ struct Args {
     /// Be the constant-answer server on this port
     #[arg(long, hide = true)]
     floor: Option<u16>,
+    /// Be the same on io_uring
+    #[arg(long, hide = true)]
+    floor_ring: Option<u16>,
 }
 
 fn main() -> ExitCode {
     // `cargo test --benches` runs this program too, with whatever arguments its tests take.
-    if !std::env::args().any(|arg| arg == "--bench" || arg == "--floor") {
+    if !std::env::args().any(|arg| ["--bench", "--floor", "--floor-ring"].contains(&arg.as_str())) {
         println!("peers: nothing to test; `cargo bench --bench peers` runs the comparison");
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
-    let done = match args.floor {
-        Some(port) => floor::serve(port),
-        None => compare(&args),
+    let done = match (args.floor, args.floor_ring) {
+        (Some(port), _) => floor::serve(port),
+        (None, Some(port)) => floor_ring::serve(port),
+        (None, None) => compare(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -118,7 +143,7 @@ fn compare(args: &Args) -> Result<()> {
     if cores.shared() {
         eprintln!("only one core may be used: servers and wrk share it, which costs all of them cache and clock");
     }
-    let out = args.out.clone().unwrap_or_else(|| default_out(if args.counting { "counting" } else { "peers" }));
+    let out = args.out.clone().unwrap_or_else(|| default_out(args.name()));
     fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
     let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&out)?;
     if procfs::in_memory(folder.path()) {
@@ -126,14 +151,26 @@ fn compare(args: &Args) -> Result<()> {
     }
     // Servers change folders and users; what they are told must hold from anywhere.
     let folder_path = folder.path().canonicalize()?;
-    let rest = if args.counting { COUNTING_REST } else { Duration::ZERO };
-    let wrk = Wrk::find(&folder_path, cores.load, args.browser || args.counting, rest)?;
 
     eprintln!("making {} links", args.links);
     let links = Links::generate(args.links, SEED)?;
-    let plan = plan(args, &links, &folder_path)?;
-    let site = Site { links: &links, folder: &folder_path, core: cores.server, carom_args: &args.carom_args };
-    let results = measure::run(&plan, &site, &wrk)?;
+    let (samples, sample) = samples(args, &links, &folder_path)?;
+    let site = Site {
+        links: &links,
+        folder: &folder_path,
+        core: cores.server,
+        other_core: cores.load,
+        carom_args: &args.carom_args,
+    };
+    if args.latency || args.many_connections {
+        return open_loop::run(args, &site, &samples, cores, &out);
+    }
+    let rest = if args.counting { COUNTING_REST } else { Duration::ZERO };
+    let wrk = Wrk::find(&folder_path, cores.load, args.browser || args.counting, rest)?;
+    if args.two_workers {
+        return two_workers::run(args, &site, &samples, &wrk, cores, &out);
+    }
+    let results = measure::run(&plan(args, samples, sample), &site, &wrk)?;
 
     let machine = Machine::look(cores, wrk.version);
     let markdown = markdown::render(&results, &machine, links.len());
@@ -151,21 +188,38 @@ fn compare(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn plan(args: &Args, links: &Links, folder: &Path) -> Result<Plan> {
-    let mut scenarios: Vec<Scenario> = args
-        .connections
-        .iter()
-        .map(|&connections| Scenario { connections: connections as usize, pipelined: 1 })
-        .collect();
+impl Args {
+    /// What is compared, and where the results go.
+    fn name(&self) -> &'static str {
+        match self {
+            Self { counting: true, .. } => "counting",
+            Self { latency: true, .. } => "latency",
+            Self { many_connections: true, .. } => "many-connections",
+            Self { two_workers: true, .. } => "two-workers",
+            _ => "peers",
+        }
+    }
+}
+
+fn plan(args: &Args, samples: Vec<PathBuf>, sample: Sample) -> Plan {
+    let mut scenarios: Vec<Scenario> =
+        args.connections.iter().map(|&connections| Scenario::keeping(connections as usize)).collect();
     if args.pipeline > 1 {
-        scenarios.push(Scenario { connections: PIPELINE_CONNECTIONS, pipelined: args.pipeline as usize });
+        scenarios.push(Scenario { pipelined: args.pipeline as usize, ..Scenario::keeping(PIPELINE_CONNECTIONS) });
+    }
+    if args.closing > 0 {
+        scenarios.push(Scenario { closing: true, ..Scenario::keeping(args.closing as usize) });
     }
     let peers = match (args.counting, &args.only[..]) {
         (true, _) => Peer::COUNTING.to_vec(),
         (false, []) => Peer::ALL.to_vec(),
         (false, only) => only.to_vec(),
     };
+    Plan { peers, scenarios, samples, sample, settle: args.settle, seconds: args.seconds }
+}
 
+/// What each round asks for, and what is in the sample of the fewest links.
+fn samples(args: &Args, links: &Links, folder: &Path) -> Result<(Vec<PathBuf>, Sample)> {
     let mut random = Random::new(SEED + 1);
     let zipf = Zipf::new(links.len(), &mut random);
     let mut samples = Vec::new();
@@ -176,8 +230,7 @@ fn plan(args: &Args, links: &Links, folder: &Path) -> Result<Plan> {
         sample = sample.filter(|least: &Sample| least.links <= written.links).or(Some(written));
         samples.push(file);
     }
-    let sample = sample.context("a run has at least one round")?;
-    Ok(Plan { peers, scenarios, samples, sample, settle: args.settle, seconds: args.seconds })
+    Ok((samples, sample.context("a run has at least one round")?))
 }
 
 /// Beside everything else that cargo builds: this program is in `target/release/deps`.

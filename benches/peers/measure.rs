@@ -76,7 +76,8 @@ pub(crate) fn run(plan: &Plan, site: &Site<'_>, wrk: &Wrk) -> Result<Results> {
     Ok(results)
 }
 
-fn prepare(peer: Peer, site: &Site<'_>) -> Result<(Server, Facts)> {
+/// Starts a server, checks what it answers and asks it for every link.
+pub(crate) fn prepare(peer: Peer, site: &Site<'_>) -> Result<(Server, Facts)> {
     eprintln!("{peer}: starting");
     let mut server = peer.start(site)?;
     let resident_loaded = server.resident_bytes()?;

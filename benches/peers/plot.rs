@@ -139,8 +139,11 @@ fn colour(peer: Peer) -> RGBColor {
         Peer::Nginx => RGBColor(47, 158, 68),
         Peer::Haproxy => RGBColor(28, 126, 214),
         Peer::Floor => RGBColor(173, 181, 189),
+        Peer::FloorRing => RGBColor(73, 80, 87),
         Peer::CaromCounts => RGBColor(247, 159, 31),
         Peer::CaromUncounted => RGBColor(134, 142, 150),
+        Peer::CaromTwo => RGBColor(174, 62, 201),
+        Peer::CaromOther => RGBColor(240, 140, 60),
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
         // Between two figures, as far as the quantile lies between them.
@@ -154,12 +154,15 @@ pub(crate) struct Goal {
 
 /// The goals that this run can tell about.
 pub(crate) fn goals(results: &Results) -> Vec<Goal> {
-    let speed = [
-        (Scenario { connections: 64, pipelined: 1 }, Peer::Nginx, 1.3),
-        (Scenario { connections: 4000, pipelined: 1 }, Peer::Nginx, 1.3),
-        (Scenario { connections: 64, pipelined: 16 }, Peer::Nginx, 6.0),
-        (Scenario { connections: 64, pipelined: 1 }, Peer::Floor, 0.78),
-    ];
+    let kept = Scenario::keeping;
+    let pipelined = Scenario { pipelined: 16, ..kept(64) };
+    let closing = Scenario { closing: true, ..kept(64) };
+    let mut speed: Vec<(Scenario, Peer, f64)> = Vec::new();
+    for connections in [64, 512, 4000] {
+        let to = [(Peer::Floor, 0.9), (Peer::Nginx, 1.55), (Peer::Haproxy, 1.9)];
+        speed.extend(to.map(|(other, at_least)| (kept(connections), other, at_least)));
+    }
+    speed.extend([(pipelined, Peer::Nginx, 9.0), (closing, Peer::Nginx, 1.1)]);
     let mut goals = Vec::new();
     for (scenario, other, at_least) in speed {
         let index = results.scenarios.iter().position(|&s| s == scenario);

@@ -1,5 +1,6 @@
 -- Sends requests that were rendered before the clock started: picking the next one is all that is left to do.
--- Arguments: file of paths, requests per write, Host, and whether there are the fields that a browser sends.
+-- Arguments: file of paths, requests per write, Host, whether there are the fields that a browser sends, and whether
+-- connections are kept.
 
 local requests, count, at = {}, 0, 0
 
@@ -26,12 +27,14 @@ end
 
 function init(args)
   local depth, host, fields = tonumber(args[2]), args[3], ""
+  -- The last field, by which the floor knows it.
+  local last = args[5] == "close" and "Connection: close\r\n" or ""
   local group = {}
   math.randomseed(1)
   for path in io.lines(args[1]) do
     -- What comes over a connection in one go comes from one browser.
     if #group == 0 and args[4] == "browser" then fields = browser() end
-    group[#group + 1] = "GET " .. path .. " HTTP/1.1\r\nHost: " .. host .. "\r\n" .. fields .. "\r\n"
+    group[#group + 1] = "GET " .. path .. " HTTP/1.1\r\nHost: " .. host .. "\r\n" .. fields .. last .. "\r\n"
     if #group == depth then
       count = count + 1
       requests[count] = table.concat(group)

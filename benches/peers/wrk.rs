@@ -6,7 +6,9 @@ use crate::markdown::thousands;
 use crate::servers::Server;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How long wrk may take beyond its duration: rendering the requests, connecting, closing.
@@ -20,11 +22,19 @@ pub(crate) struct Scenario {
     pub(crate) connections: usize,
     /// Requests that are sent in one go.
     pub(crate) pipelined: usize,
+    /// Whether each request has a connection of its own, which the server closes after it.
+    pub(crate) closing: bool,
 }
 
 impl Scenario {
+    /// One request at a time on connections that are kept.
+    pub(crate) fn keeping(connections: usize) -> Self {
+        Self { connections, pipelined: 1, closing: false }
+    }
+
     pub(crate) fn label(self) -> String {
         match (self.connections, self.pipelined) {
+            (connections, _) if self.closing => format!("{connections} at a time, a request each"),
             (1, 1) => "1 connection".to_owned(),
             (connections, 1) => format!("{} connections", thousands(connections as f64)),
             (connections, pipelined) => format!("{connections} × {pipelined} pipelined"),
@@ -90,7 +100,8 @@ impl Slice {
 pub(crate) struct Wrk {
     program: PathBuf,
     script: PathBuf,
-    output: PathBuf,
+    /// For what they print.
+    folder: PathBuf,
     core: usize,
     /// Whether requests have the fields that a browser sends.
     browser: bool,
@@ -108,34 +119,74 @@ impl Wrk {
         let version = crate::servers::version(&program, "-v");
         // The rest of wrk's line is its copyright.
         let version = version.split(" Copyright").next().unwrap_or_default().to_owned();
-        Ok(Self { program, script, output: folder.join("wrk.log"), core, browser, rest, version })
+        Ok(Self { program, script, folder: folder.to_owned(), core, browser, rest, version })
     }
 
     /// Drives a server for some seconds with the paths in `sample`.
     pub(crate) fn run(&self, server: &mut Server, scenario: Scenario, sample: &Path, seconds: u64) -> Result<Slice> {
-        let mut command = on_core(self.core, &self.program)?;
+        let load = Load { address: server.address, scenario, core: self.core };
+        let mut slices = self.run_all(&mut [server], &[load], sample, seconds)?;
+        slices.pop().context("one load has one slice")
+    }
+
+    /// Drives servers from several cores at once. Each slice has the CPU time of all the servers.
+    pub(crate) fn run_all(
+        &self,
+        servers: &mut [&mut Server],
+        loads: &[Load],
+        sample: &Path,
+        seconds: u64,
+    ) -> Result<Vec<Slice>> {
+        servers.iter_mut().try_for_each(|server| server.check_alive())?;
+        let cpu_seconds = |servers: &[&mut Server]| -> Result<f64> {
+            servers.iter().try_fold(0.0, |sum, server| Ok(sum + server.cpu_seconds()?))
+        };
+        let before = cpu_seconds(servers)?;
+        let mut all = Vec::new();
+        for (n, load) in loads.iter().enumerate() {
+            all.push(Running::start(self.command(load, sample, seconds)?, &self.output(n))?);
+        }
+        let mut ends = Vec::new();
+        for running in &mut all {
+            ends.push(running.wait(Duration::from_secs(seconds) + MARGIN).context("wrk")?);
+        }
+        std::thread::sleep(self.rest);
+        let cpu_seconds = cpu_seconds(servers)? - before;
+        launch::check_interrupt()?;
+        servers.iter_mut().try_for_each(|server| server.check_alive())?;
+
+        let mut slices = Vec::new();
+        for (n, (load, status)) in loads.iter().zip(ends).enumerate() {
+            ensure!(status.success(), "wrk: {status}; {}", all[n].last_words());
+            slices.push(read_report(&all[n].printed()?, load.scenario, cpu_seconds)?);
+        }
+        std::thread::sleep(SETTLE);
+        Ok(slices)
+    }
+
+    fn command(&self, load: &Load, sample: &Path, seconds: u64) -> Result<Command> {
+        let mut command = on_core(load.core, &self.program)?;
         command.arg("--threads").arg("1");
-        command.arg("--connections").arg(scenario.connections.to_string());
+        command.arg("--connections").arg(load.scenario.connections.to_string());
         command.arg("--duration").arg(format!("{seconds}s"));
         command.arg("--script").arg(&self.script);
-        command.arg(format!("http://{}/", server.address));
-        command.arg("--").arg(sample).arg(scenario.pipelined.to_string()).arg(HOST);
+        command.arg(format!("http://{}/", load.address));
+        command.arg("--").arg(sample).arg(load.scenario.pipelined.to_string()).arg(HOST);
         command.arg(if self.browser { "browser" } else { "bare" });
-
-        server.check_alive()?;
-        let before = server.cpu_seconds()?;
-        let mut running = Running::start(command, &self.output)?;
-        let status = running.wait(Duration::from_secs(seconds) + MARGIN).context("wrk")?;
-        std::thread::sleep(self.rest);
-        let after = server.cpu_seconds()?;
-        launch::check_interrupt()?;
-        server.check_alive()?;
-        ensure!(status.success(), "wrk: {status}; {}", running.last_words());
-
-        let slice = read_report(&fs::read_to_string(&self.output)?, scenario, after - before)?;
-        std::thread::sleep(SETTLE);
-        Ok(slice)
+        command.arg(if load.scenario.closing { "close" } else { "keep" });
+        Ok(command)
     }
+
+    fn output(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("wrk-{number}.log"))
+    }
+}
+
+/// One wrk.
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) scenario: Scenario,
+    pub(crate) core: usize,
 }
 
 /// The line that `done` in wrk.lua writes.

@@ -10,6 +10,7 @@ use crate::launch::{self, Running};
 use crate::links::Links;
 use crate::procfs;
 use anyhow::{Result, bail};
+use carom::Setup;
 use clap::ValueEnum;
 use std::fmt::{self, Display};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -29,10 +30,18 @@ pub(crate) enum Peer {
     Nginx,
     Haproxy,
     Floor,
+    /// The floor on Carom's own runtime.
+    FloorRing,
     /// Carom that counts clicks without their details.
     CaromCounts,
     /// Carom that counts no clicks.
     CaromUncounted,
+    /// Carom with a worker on each of two cores.
+    #[value(skip)]
+    CaromTwo,
+    /// Another Carom with one worker, on the other core.
+    #[value(skip)]
+    CaromOther,
 }
 
 impl Peer {
@@ -41,26 +50,40 @@ impl Peer {
     /// What shows what the counting of clicks costs.
     pub(crate) const COUNTING: [Self; 3] = [Self::Carom, Self::CaromCounts, Self::CaromUncounted];
 
+    /// Whether it knows no links.
+    pub(crate) fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorRing)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Carom => "Carom",
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::Floor => "floor",
+            Self::FloorRing => "floor-ring",
             Self::CaromCounts => "Carom-counts",
             Self::CaromUncounted => "Carom-uncounted",
+            Self::CaromTwo => "Carom-two-workers",
+            Self::CaromOther => "Carom-other",
         }
     }
 
     /// Sets the server up, starts it and waits for its first right answer.
     pub(crate) fn start(self, site: &Site<'_>) -> Result<Server> {
         match self {
-            Self::Carom => carom::start(self, None, site),
-            Self::CaromCounts => carom::start(self, Some("counts"), site),
-            Self::CaromUncounted => carom::start(self, Some("none"), site),
+            Self::Carom => carom::start(self, &Setup::default(), site),
+            Self::CaromCounts => carom::start(self, &Setup { clicks: Some("counts"), ..Setup::default() }, site),
+            Self::CaromUncounted => carom::start(self, &Setup { clicks: Some("none"), ..Setup::default() }, site),
+            Self::CaromTwo => {
+                carom::start(self, &Setup { cores: Some(&[site.core, site.other_core]), ..Setup::default() }, site)
+            }
+            Self::CaromOther => {
+                carom::start(self, &Setup { cores: Some(&[site.other_core]), ..Setup::default() }, site)
+            }
             Self::Nginx => nginx::start(site),
             Self::Haproxy => haproxy::start(site),
-            Self::Floor => floor::start(site),
+            Self::Floor | Self::FloorRing => floor::start(self, site),
         }
     }
 }
@@ -77,6 +100,8 @@ pub(crate) struct Site<'a> {
     /// A folder of the run's own, removed at its end.
     pub(crate) folder: &'a Path,
     pub(crate) core: usize,
+    /// Where the load comes from, and workers beyond the first are.
+    pub(crate) other_core: usize,
     /// Arguments handed on to `carom serve`.
     pub(crate) carom_args: &'a [String],
 }
