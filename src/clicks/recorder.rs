@@ -187,8 +187,8 @@ impl Recorder {
         self.counts.len() >= CLICKS_PER_BATCH || self.visits.len() >= CLICKS_PER_BATCH
     }
 
-    /// Hands over what has come together, once the exact counts were [taken](Self::take) as well, and looks after what
-    /// changes with time.
+    /// Hands over what has come together, and looks after what changes with time. Exact counts that were not yet
+    /// [taken](Self::take) go with the next batch.
     pub fn hand_over(&mut self) {
         let now_ms = unix_time_ms();
         let now_s = now_ms / 1_000;
