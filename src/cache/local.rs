@@ -173,6 +173,15 @@ impl LocalCache {
         Counted { nth, is_new_mark }
     }
 
+    /// The link that was found or inserted last.
+    ///
+    /// # Panics
+    /// If none was before, or it is not here any more.
+    pub fn last(&self) -> &CachedLink {
+        let Place { set, way } = self.last;
+        &self.sets[set as usize].ways[way as usize].as_ref().expect("what was found is still there").link
+    }
+
     /// Counts one of a class for a link that may not be here.
     pub fn count_absent(&mut self, link: CachedLink, class: usize) {
         let mut tally = Tally::default();

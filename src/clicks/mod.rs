@@ -2,7 +2,7 @@
 //!
 //! - [`Clicks`]: counting as a whole.
 //! - [`Recorder`]: what a worker records of the clicks that it answers; `sampler` says which it keeps with details, in
-//!   `samples`.
+//!   `samples`; `names` are those of the links that it tells of.
 //! - `visit`: who asks: program or person, device, language, referring host, country, visitor. `visiting` is what all
 //!   workers share of it.
 //! - `batch`: what a worker hands over: exact counts, details, visits. `intake` is where; `backlog` is what waits there.
@@ -18,6 +18,7 @@ mod batch;
 mod counting;
 mod intake;
 mod journal;
+mod names;
 mod pipeline;
 mod recorder;
 mod rollups;

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::batch::{Batch, Country, LinkCount, LinkName, Visit, VisitClass, Visitor};
+use super::batch::{Batch, Country, LinkCount, Visit, VisitClass, Visitor};
 use super::intake::Source;
+use super::names::Names;
 use super::sampler::Sampler;
 use super::samples::{Sample, Samples};
 use super::visit::{
@@ -15,9 +16,6 @@ use crate::cache::{CachedLink, Counted, Tally};
 use crate::clock::unix_time_ms;
 use crate::http1::Client;
 use crate::limits::{CLICK_DETAILS, CLICKS_PER_BATCH};
-
-/// How many links' names are remembered as told, so that they are not told again: a power of two.
-const NAMES_TOLD: usize = 64 * 1024;
 
 /// Within so long only so many new User-Agents are judged in full.
 const HALF_SECOND_MS: u64 = 500;
@@ -43,13 +41,11 @@ pub struct Recorder {
     /// When the next batch began, in seconds since 1970.
     time_s: u64,
     // What comes together of it. Handed over are copies: this memory stays, so that to record a click asks for none.
-    names: Vec<LinkName>,
+    names: Names,
     counts: Vec<LinkCount>,
     samples: Samples,
     visits: Vec<Visit>,
-    /// By the id of a link, which one of those that share a place was named last.
-    told: Box<[u64]>,
-    /// In which hour all this began: names are told anew in each, should they have been lost on the way.
+    /// In which hour names are told: anew in each, should they have been lost on the way.
     told_hour: u64,
     /// In which half of a second the last batch was handed over.
     half_second: u64,
@@ -94,11 +90,10 @@ impl Recorder {
             sampler: Sampler::new(CLICK_DETAILS),
             referrer: [0; REFERRER_BYTES],
             time_s: now_s,
-            names: Vec::new(),
+            names: Names::with_room(room(CLICKS_PER_BATCH)),
             counts: Vec::with_capacity(room(CLICKS_PER_BATCH)),
             samples: Samples::with_room(room(CLICK_DETAILS)),
             visits: Vec::with_capacity(room(CLICKS_PER_BATCH)),
-            told: vec![0; room(NAMES_TOLD)].into_boxed_slice(),
             told_hour: now_s / HOUR_S,
             half_second: 0,
             source,
@@ -140,11 +135,11 @@ impl Recorder {
         })
     }
 
-    /// Records what is known of a click, by a guest whose [`visitor`](Self::visitor) was asked for just before. When it is,
-    /// in milliseconds since 1970, is asked if its details are kept.
+    /// Records what is known of a click on a link, by a guest whose [`visitor`](Self::visitor) was asked for just before.
+    /// When it is, in milliseconds since 1970, is asked if its details are kept.
     pub fn record(
         &mut self,
-        link: u64,
+        link: &CachedLink,
         agent: AgentEntry,
         counted: Counted,
         guest: &mut Guest,
@@ -152,10 +147,17 @@ impl Recorder {
         now_ms: impl FnOnce() -> u64,
     ) {
         let Some(known) = &mut guest.known else { return };
-        if counted.is_new_mark && agent.agent.class == VisitClass::Human {
+        let is_visit = counted.is_new_mark && agent.agent.class == VisitClass::Human;
+        let weight = self.sampler.weight(counted.nth, self.samples.len());
+        if !is_visit && weight.is_none() {
+            return;
+        }
+        // They may be handed over before its count is.
+        let Some(link) = self.names.tell(link) else { return };
+        if is_visit {
             self.visits.push(Visit { link, visitor: known.visitor });
         }
-        let Some(weight) = self.sampler.weight(counted.nth, self.samples.len()) else { return };
+        let Some(weight) = weight else { return };
         let country = *known.country.get_or_insert_with(|| self.visiting.country(known.address));
         let sample = Sample {
             link,
@@ -173,13 +175,8 @@ impl Recorder {
 
     /// Takes over the exact count of a link.
     pub fn take(&mut self, link: &CachedLink, tally: Tally) {
-        let Some(view) = link.link() else { return };
-        let told = &mut self.told[view.id as usize % NAMES_TOLD];
-        if *told != view.id {
-            *told = view.id;
-            self.names.push(LinkName { link: view.id, key: link.key().into() });
-        }
-        self.counts.push(LinkCount { link: view.id, counts: tally });
+        let Some(id) = self.names.tell(link) else { return };
+        self.counts.push(LinkCount { link: id, counts: tally });
     }
 
     /// Whether so much has come together that it should not wait for the next [hand-over](Self::hand_over).
@@ -194,7 +191,7 @@ impl Recorder {
         let now_s = now_ms / 1_000;
         let batch = Batch {
             time_s: std::mem::replace(&mut self.time_s, now_s),
-            names: std::mem::take(&mut self.names),
+            names: self.names.take(),
             counts: self.counts.as_slice().into(),
             details: self.samples.take(),
             visits: self.visits.as_slice().into(),
@@ -212,12 +209,49 @@ impl Recorder {
         }
         if self.told_hour != now_s / HOUR_S {
             self.told_hour = now_s / HOUR_S;
-            self.told.fill(0);
+            self.names.forget();
         }
         self.key = self.visiting.keys.as_ref().map(|keys| keys.current(now_s));
         if self.visiting.agents.generation() != self.lists_generation {
             (self.lists_generation, self.lists) = self.visiting.agents.current();
             self.agents.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clicks::intake::Intake;
+    use crate::clicks::visiting::{Keep, VisitConfig};
+    use crate::http1::{Parse, parse};
+
+    #[test]
+    fn a_link_is_named_with_what_is_first_handed_over_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = VisitConfig { keep: Keep::Details, ..VisitConfig::default() };
+        let (visiting, _) = Visiting::open(&config, dir.path()).unwrap();
+        let intake = Intake::default();
+        let mut recorder = Recorder::new(Arc::new(visiting), Some(intake.source()));
+        let link = CachedLink::present(b"a.example/known", 7, 302, b"https://x.example/", false);
+        let asked =
+            b"GET /known HTTP/1.1\r\nHost: a.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0)\r\n\r\n";
+        let Parse::Request { request, .. } = parse(asked) else { panic!() };
+
+        // A worker goes through its counts in parts. This one came behind the part that it is in.
+        let mut guest = Guest::new([192, 0, 2, 7].into());
+        let agent = recorder.agent(&request.client);
+        recorder.visitor(&mut guest, &request.client, agent).unwrap();
+        recorder.record(&link, agent, Counted { nth: 1, is_new_mark: true }, &mut guest, &request.client, || 5);
+        recorder.hand_over();
+        recorder.take(&link, [1, 0, 0, 0]);
+        recorder.hand_over();
+
+        let mut batches = Vec::new();
+        intake.collect(|batch| batches.push(batch));
+        let [first, second] = &batches[..] else { panic!("{batches:?}") };
+        assert_eq!(first.names, [crate::clicks::LinkName { link: 7, key: (*b"a.example/known").into() }]);
+        assert_eq!((first.details.len(), first.visits.len(), first.counts.len()), (1, 1, 0));
+        assert_eq!((second.names.len(), second.details.len(), second.counts.len()), (0, 0, 1));
     }
 }

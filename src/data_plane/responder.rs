@@ -166,10 +166,10 @@ impl Responder {
         let resolved = resolve(&mut path.lookup(fetched), key, &host, |found| {
             let decision = decide_found(found, &asked, || now.unix_ms(), |id, max| take_click(recorder, id, max));
             encoder.encode_decision(request, &decision, output);
-            (found.link.id, decision.click)
+            decision.click
         })?;
         match resolved {
-            Resolved::Link((link, click)) => count_click(recorder, path, request, guest, (link, click), now),
+            Resolved::Link(click) => count_click(recorder, path, request, guest, click, now),
             Resolved::NotFound => encoder.encode_decision(request, &decide_not_found(&asked), output),
         }
         Ok(())
@@ -291,14 +291,13 @@ impl Now {
     }
 }
 
-/// Counts a click on the link with this id, which must be what `path` has looked up last, if it is one and clicks are
-/// counted.
+/// Counts a click on the link that `path` has looked up last, if it is one and clicks are counted.
 pub fn count_click(
     recorder: &mut Recorder,
     path: &mut ReadPath,
     request: &Request<'_>,
     guest: &mut Guest,
-    (link, click): (u64, Click),
+    click: Click,
     now: &mut Now,
 ) {
     if click == Click::None || !recorder.is_counting() {
@@ -315,7 +314,7 @@ pub fn count_click(
     };
     let counted = path.count(agent.agent.class as usize, visitor.map_or(0, Visitor::mark));
     if visitor.is_some() {
-        recorder.record(link, agent, counted, guest, &request.client, || now.unix_ms());
+        recorder.record(path.counted(), agent, counted, guest, &request.client, || now.unix_ms());
     }
 }
 

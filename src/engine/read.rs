@@ -101,13 +101,18 @@ impl ReadPath {
     /// # Panics
     /// If nothing was looked up before.
     pub fn count(&mut self, class: usize, mark: u16) -> Counted {
-        match self.elsewhere.take() {
+        match &self.elsewhere {
             None => self.local.count(class, mark),
             Some(link) => {
-                self.local.count_absent(link, class);
+                self.local.count_absent(link.clone(), class);
                 Counted { nth: 1, is_new_mark: mark != 0 }
             }
         }
+    }
+
+    /// The link that was [counted](Self::count) last, before anything else was looked up.
+    pub fn counted(&self) -> &CachedLink {
+        self.elsewhere.as_ref().unwrap_or_else(|| self.local.last())
     }
 
     /// Takes up another filter of all keys if there is one. Lookups do, too; a thread without lookups would keep the memory
