@@ -69,7 +69,7 @@ impl AgentCache {
         let (index, way) = self.last;
         let set = &mut self.sets[index];
         if let Some(slot) = &set.slots[way]
-            && slot.user_agent == user_agent
+            && is_same(&slot.user_agent, user_agent)
         {
             set.used |= 1 << way;
             return slot.entry;
@@ -81,7 +81,7 @@ impl AgentCache {
         for (way, known) in set.tags.iter().enumerate() {
             if *known == tag
                 && let Some(slot) = &set.slots[way]
-                && slot.user_agent == user_agent
+                && is_same(&slot.user_agent, user_agent)
             {
                 set.used |= 1 << way;
                 self.last = (index, way);
@@ -105,6 +105,12 @@ impl AgentCache {
     pub fn clear(&mut self) {
         self.sets.fill_with(Set::default);
     }
+}
+
+/// Whether two User-Agents are the same. Comparing nothing with nothing takes the C library's vector instructions a tenth of a
+/// microsecond where an empty slice points to no memory, as most do.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
 
 impl Default for AgentCache {
