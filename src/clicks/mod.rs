@@ -7,7 +7,8 @@
 //!   workers share of it.
 //! - `batch`: what a worker hands over: exact counts, details, visits. `intake` is where; `backlog` is what waits there.
 //!   `text`: texts that lie together.
-//! - `journal`: batches on disk, each once. `pipeline`: the threads before and behind it.
+//! - `journal`: batches on disk, each once. `pipeline`: the threads before and behind it. `giving_way`: they let those who
+//!   answer requests go first.
 //! - [`Rollups`]: windows of clicks become rows by link, host, tag and day, in one store a month.
 //! - [`Stats`]: what can be asked.
 //! - [`Uses`]: how often each link that has a limit of clicks was used: exact, and kept over restarts.
@@ -16,6 +17,7 @@
 mod backlog;
 mod batch;
 mod counting;
+mod giving_way;
 mod intake;
 mod journal;
 mod names;

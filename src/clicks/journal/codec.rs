@@ -7,6 +7,7 @@ use crate::clicks::batch::{
     Batch, Country, Detail, Device, Entry, Language, LinkCount, LinkName, VISIT_CLASSES, Visit, VisitClass, Visitor,
     Window, WindowId,
 };
+use crate::clicks::giving_way::giving_way;
 use crate::clicks::text::SharedText;
 
 /// The first byte of an entry.
@@ -48,7 +49,7 @@ pub(super) fn encode_window(id: WindowId, batch: &Batch, out: &mut Vec<u8>) {
 
     let mut link = 0;
     put_number(batch.names.len() as u64, out);
-    for name in &batch.names {
+    for name in giving_way(&batch.names) {
         put_step(name.link, &mut link, out);
         put_number(name.key.len() as u64, out);
         out.extend_from_slice(&name.key);
@@ -56,7 +57,7 @@ pub(super) fn encode_window(id: WindowId, batch: &Batch, out: &mut Vec<u8>) {
 
     let mut link = 0;
     put_number(batch.counts.len() as u64, out);
-    for count in &batch.counts {
+    for count in giving_way(&batch.counts) {
         put_step(count.link, &mut link, out);
         put_counts(&count.counts, out);
     }
@@ -65,7 +66,7 @@ pub(super) fn encode_window(id: WindowId, batch: &Batch, out: &mut Vec<u8>) {
 
     let mut link = 0;
     put_number(batch.visits.len() as u64, out);
-    for visit in &batch.visits {
+    for visit in giving_way(&batch.visits) {
         put_step(visit.link, &mut link, out);
         put_visitor(visit.visitor, out);
     }
@@ -99,7 +100,7 @@ fn put_counts(counts: &[u32; VISIT_CLASSES], out: &mut Vec<u8>) {
 fn put_details(batch: &Batch, out: &mut Vec<u8>) {
     let mut referrers: Vec<&str> = Vec::new();
     let mut places: AHashMap<&str, u64> = AHashMap::new();
-    for detail in &batch.details {
+    for detail in giving_way(&batch.details) {
         places.entry(&detail.referrer).or_insert_with(|| {
             referrers.push(&detail.referrer);
             referrers.len() as u64 - 1
@@ -113,7 +114,7 @@ fn put_details(batch: &Batch, out: &mut Vec<u8>) {
 
     let (mut link, mut time_ms) = (0, batch.time_s.wrapping_mul(1_000));
     put_number(batch.details.len() as u64, out);
-    for detail in &batch.details {
+    for detail in giving_way(&batch.details) {
         put_step(detail.link, &mut link, out);
         put_step(detail.time_ms, &mut time_ms, out);
         let has_visitor = if detail.visitor.is_some() { HAS_VISITOR } else { 0 };
@@ -179,7 +180,7 @@ fn list<T>(
     mut read: impl FnMut(&mut Bytes, &mut u64) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
     let mut link = 0;
-    (0..bytes.length(each_bytes)?).map(|_| read(bytes, &mut link)).collect()
+    giving_way(0..bytes.length(each_bytes)?).map(|_| read(bytes, &mut link)).collect()
 }
 
 fn counts(bytes: &mut Bytes) -> Result<[u32; VISIT_CLASSES], Malformed> {

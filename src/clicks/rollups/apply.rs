@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::super::batch::{Batch, Detail, VisitClass, Visitor, Window};
+use super::super::batch::{Batch, Counts, Detail, LinkCount, VisitClass, Visitor, Window};
+use super::super::giving_way::giving_way;
 use super::super::stats::StatsError;
 use super::calendar::{day_of, day_start_s, month_of};
 use super::delta::{self, DayDelta, Generation, NO_HOST};
@@ -13,11 +14,14 @@ use super::months::Month;
 use super::row::{DIMENSIONS, OF_ALL, country_number, counts_u64, language_number};
 use super::{Rollups, keys};
 
-/// Counts that are taken in under one lock, so that nobody who asks waits long.
-const STEP: usize = 4_096;
+/// Counts that are taken in under one lock, so that nobody who asks waits long. Between two of these others have the core.
+const STEP: usize = 256;
 
 /// Beyond so many writes that wait nothing is taken in until they are made.
 const UNWRITTEN: usize = 100_000;
+
+/// The place of a link that has no delta yet.
+const NO_PLACE: u32 = u32::MAX;
 
 /// The tags of links that are new, of those that have any.
 type LinksTags = HashMap<u64, Vec<String>>;
@@ -40,50 +44,60 @@ impl Rollups {
         }
         let tags = self.attempt(number, |rollups, month| {
             rollups.load_referrers(month)?;
-            for name in &batch.names {
+            for name in giving_way(&batch.names) {
                 rollups.name(number, name.link, &name.key);
             }
             rollups.prepare(month, batch)
         })?;
         let minute = (batch.time_s.saturating_sub(day_start_s(day)) / 60).min(1_439) as u16;
         let shared = Arc::clone(&self.shared);
-        for counts in batch.counts.chunks(STEP) {
+        let places = std::mem::take(&mut self.places);
+        let (of_counts, others) = places.split_at(batch.counts.len());
+        let (of_details, of_visits) = others.split_at(batch.details.len());
+        for (counts, places) in batch.counts.chunks(STEP).zip(of_counts.chunks(STEP)) {
+            self.locked(&shared, day, &tags, |adding| adding.counts(minute, counts, places));
+        }
+        for (details, places) in batch.details.chunks(STEP).zip(of_details.chunks(STEP)) {
+            self.details(&shared, number, day, &tags, details, places);
+        }
+        for (visits, places) in batch.visits.chunks(STEP).zip(of_visits.chunks(STEP)) {
             self.locked(&shared, day, &tags, |adding| {
-                for count in counts {
-                    adding.count(minute, count);
-                }
+                visits.iter().zip(places).for_each(|(visit, &place)| adding.visit(visit.link, place, visit.visitor));
             });
         }
-        for details in batch.details.chunks(STEP) {
-            self.details(&shared, number, day, &tags, details);
-        }
-        for visits in batch.visits.chunks(STEP) {
-            self.locked(&shared, day, &tags, |adding| {
-                visits.iter().for_each(|visit| adding.visit(visit.link, visit.visitor));
-            });
-        }
+        self.places = places;
         self.push_events(&shared, &batch.details);
         // If they can't be written now, they are before the next rows.
         let _ = self.write_names();
         Ok(())
     }
 
-    /// Looks for the names and tags of links that are new in this generation and month. Nothing is counted yet, so that
-    /// it can fail; and nobody who asks waits for it.
+    /// Finds where the deltas of the links stand, of the counts, the details and the visits in this order; and the names
+    /// and tags of those that are new in this generation and month. Nothing is counted yet, so that it can fail; and nobody
+    /// who asks waits for it.
     fn prepare(&mut self, month: &Month, batch: &Batch) -> Result<LinksTags, StatsError> {
         let day = day_of(batch.time_s);
         let links = batch.counts.iter().map(|count| count.link);
         let links = links.chain(batch.details.iter().map(|detail| detail.link));
         let links = links.chain(batch.visits.iter().map(|visit| visit.link));
-        let mut new: Vec<u64> = {
+        let mut new: Vec<u64> = Vec::new();
+        self.places.clear();
+        {
             let live = self.shared.live.read();
             let delta = live.current.generation.days.get(&day);
-            links.filter(|link| delta.is_none_or(|delta| delta.place(*link).is_none())).collect()
-        };
+            // Little but this, so that the processor looks for many at a time: each lies somewhere else in memory.
+            self.places.extend(giving_way(links).map(|link| {
+                let place = delta.and_then(|delta| delta.place(link));
+                if place.is_none() {
+                    new.push(link);
+                }
+                place.unwrap_or(NO_PLACE)
+            }));
+        }
         new.sort_unstable();
         new.dedup();
         let mut found = LinksTags::new();
-        for link in new {
+        for link in giving_way(new) {
             self.find_name(month, link)?;
             let Some((key, _)) = self.names.get(link).filter(|(key, _)| !key.is_empty()) else { continue };
             let tags = self.tags.tags(key);
@@ -96,10 +110,18 @@ impl Rollups {
         Ok(found)
     }
 
-    fn details(&mut self, shared: &Shared, number: u16, day: u16, tags: &LinksTags, details: &[Detail]) {
-        let people = details.iter().filter(|detail| detail.class == VisitClass::Human);
+    fn details(
+        &mut self,
+        shared: &Shared,
+        number: u16,
+        day: u16,
+        tags: &LinksTags,
+        details: &[Detail],
+        places: &[u32],
+    ) {
+        let people = details.iter().zip(places).filter(|(detail, _)| detail.class == VisitClass::Human);
         let values: Vec<_> = people
-            .map(|detail| {
+            .map(|(detail, place)| {
                 let referrer = self.referrer(number, day, &detail.referrer);
                 let values = [
                     u64::from(referrer),
@@ -107,11 +129,11 @@ impl Rollups {
                     detail.device as u64,
                     language_number(detail.language),
                 ];
-                (detail.link, values, detail.weight)
+                (detail.link, *place, values, detail.weight)
             })
             .collect();
         self.locked(shared, day, tags, |adding| {
-            values.iter().for_each(|(link, values, weight)| adding.detail(*link, *values, *weight));
+            values.iter().for_each(|(link, place, values, weight)| adding.detail(*link, *place, *values, *weight));
         });
     }
 
@@ -133,6 +155,8 @@ impl Rollups {
         let mut adding = Adding { rollups: self, generation, delta: &mut delta, links_tags: tags };
         add(&mut adding);
         generation.days.insert(day, delta);
+        drop(live);
+        std::thread::yield_now();
     }
 }
 
@@ -145,8 +169,12 @@ struct Adding<'a> {
 }
 
 impl Adding<'_> {
-    /// Where the delta of a link stands; it is begun if there is none.
-    fn place(&mut self, link: u64) -> u32 {
+    /// Where the delta of a link stands that may have had no place; it is begun if there is none.
+    fn place(&mut self, link: u64, place: u32) -> u32 {
+        if place != NO_PLACE {
+            return place;
+        }
+        // Another one of the batch may have begun it.
         if let Some(place) = self.delta.place(link) {
             return place;
         }
@@ -164,14 +192,33 @@ impl Adding<'_> {
         self.delta.begin(link, host, tags)
     }
 
-    fn count(&mut self, minute: u16, count: &super::super::batch::LinkCount) {
-        let place = self.place(count.link);
+    fn counts(&mut self, minute: u16, counts: &[LinkCount], places: &[u32]) {
+        // Where there are few hosts, links of the same host and tags often follow each other: what they have in common is added
+        // up first.
+        let mut all = Counts::default();
+        let mut alike: Option<(u32, u32, Counts)> = None;
+        for (count, &place) in counts.iter().zip(places) {
+            let place = self.place(count.link, place);
+            let link = self.delta.at_mut(place);
+            link.count(minute, count, &mut self.generation.bytes);
+            let counts = counts_u64(&count.counts);
+            all.add(&counts);
+            match &mut alike {
+                Some((host, tags, sum)) if (*host, *tags) == (link.host, link.tags) => sum.add(&counts),
+                other => {
+                    let before = other.replace((link.host, link.tags, counts));
+                    self.count_groups(minute, before);
+                }
+            }
+        }
+        self.count_groups(minute, alike);
+        delta::count_group(&mut self.delta.all, minute, &all, &mut self.generation.bytes);
+    }
+
+    /// Counts clicks under a host and a set of tags.
+    fn count_groups(&mut self, minute: u16, counts: Option<(u32, u32, Counts)>) {
+        let Some((host, tags, counts)) = counts else { return };
         let bytes = &mut self.generation.bytes;
-        let link = self.delta.at_mut(place);
-        link.count(minute, count, bytes);
-        let (host, tags) = (link.host, link.tags);
-        let counts = counts_u64(&count.counts);
-        delta::count_group(&mut self.delta.all, minute, &counts, bytes);
         if host != NO_HOST {
             delta::count_group(DayDelta::group(&mut self.delta.hosts, host, bytes), minute, &counts, bytes);
         }
@@ -180,8 +227,8 @@ impl Adding<'_> {
         }
     }
 
-    fn detail(&mut self, link: u64, values: [u64; DIMENSIONS], weight: u32) {
-        let place = self.place(link);
+    fn detail(&mut self, link: u64, place: u32, values: [u64; DIMENSIONS], weight: u32) {
+        let place = self.place(link, place);
         let bytes = &mut self.generation.bytes;
         let link = self.delta.at_mut(place);
         link.detail(values, weight, bytes);
@@ -195,9 +242,9 @@ impl Adding<'_> {
         }
     }
 
-    fn visit(&mut self, link: u64, visitor: Visitor) {
+    fn visit(&mut self, link: u64, place: u32, visitor: Visitor) {
         let visitor = visitor.0 & ((1 << Visitor::BITS) - 1);
-        let place = self.place(link);
+        let place = self.place(link, place);
         let bytes = &mut self.generation.bytes;
         let link = self.delta.at_mut(place);
         link.visit(visitor, bytes);

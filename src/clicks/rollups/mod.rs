@@ -110,6 +110,8 @@ pub struct Rollups {
     unwritten: BTreeMap<u16, VecDeque<Write>>,
     /// The names that were written since the last flush, by month.
     named: Vec<(u16, u64)>,
+    /// Where the deltas of the links of a window stand, while it is taken in: memory that is used again.
+    places: Vec<u32>,
     /// The last entry that was taken in.
     last: WindowId,
     /// Everything up to it is durable in the stores.
@@ -182,6 +184,7 @@ impl Rollups {
             touched: BTreeMap::new(),
             unwritten: BTreeMap::new(),
             named: Vec::new(),
+            places: Vec::new(),
             last: position,
             position,
             highest,
