@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Country, LinkCount, Visit, VisitClass, Visitor};
 use super::intake::Source;
-use super::names::Names;
+use super::names::NewNames;
 use super::sampler::Sampler;
 use super::samples::{Sample, Samples};
 use super::visit::{
@@ -41,7 +41,7 @@ pub struct Recorder {
     /// When the next batch began, in seconds since 1970.
     time_s: u64,
     // What comes together of it. Handed over are copies: this memory stays, so that to record a click asks for none.
-    names: Names,
+    names: NewNames,
     counts: Vec<LinkCount>,
     samples: Samples,
     visits: Vec<Visit>,
@@ -90,7 +90,7 @@ impl Recorder {
             sampler: Sampler::new(CLICK_DETAILS),
             referrer: [0; REFERRER_BYTES],
             time_s: now_s,
-            names: Names::with_room(room(CLICKS_PER_BATCH)),
+            names: NewNames::with_room(room(CLICKS_PER_BATCH)),
             counts: Vec::with_capacity(room(CLICKS_PER_BATCH)),
             samples: Samples::with_room(room(CLICK_DETAILS)),
             visits: Vec::with_capacity(room(CLICKS_PER_BATCH)),
@@ -181,7 +181,7 @@ impl Recorder {
 
     /// Whether so much has come together that it should not wait for the next [hand-over](Self::hand_over).
     pub fn is_full(&self) -> bool {
-        self.counts.len() >= CLICKS_PER_BATCH || self.visits.len() >= CLICKS_PER_BATCH
+        self.counts.len() >= CLICKS_PER_BATCH || self.visits.len() >= CLICKS_PER_BATCH || self.names.is_full()
     }
 
     /// Hands over what has come together, and looks after what changes with time. Exact counts that were not yet
