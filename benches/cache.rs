@@ -262,7 +262,7 @@ fn worker(rounds: usize) {
             }
             let stamp = shared.stamp(hash);
             let link = shared.get(hash, &key).expect("all links are cached");
-            local.insert(hash, stamp, link);
+            local.offer(hash, stamp, link);
             false
         };
         let (warm_up, slices) = trace.split_at(WARM_UP);

@@ -26,6 +26,10 @@ const FAVOURED_ONE_IN: u32 = 8;
 /// stale is kept until the next drain.
 pub struct LocalCache {
     sets: Box<[Set]>,
+    /// By another part of the hash than the sets, eight bits of the key that was [offered](Self::offer) last.
+    offered: Box<[u8]>,
+    /// Says whether the next one takes the place of another.
+    offers: u32,
     inserts: u32,
     /// Where the entry is that was found or inserted last.
     last: Place,
@@ -84,7 +88,7 @@ pub struct Counted {
 }
 
 impl LocalCache {
-    /// A cache for `entries` links, rounded up to a power of two of at least eight. The table takes 32 bytes an
+    /// A cache for `entries` links, rounded up to a power of two of at least eight. The table takes 33 bytes an
     /// entry at once; the links it holds stay allocated until they are pushed out or found stale.
     pub fn new(entries: usize) -> Self {
         let sets = entries.div_ceil(WAYS).next_power_of_two();
@@ -92,6 +96,8 @@ impl LocalCache {
         let last = Place { set: 0, way: 0 };
         Self {
             sets: std::iter::repeat_with(set).take(sets).collect(),
+            offered: vec![0; sets * WAYS].into(),
+            offers: 0,
             inserts: 0,
             last,
             gone: Vec::new(),
@@ -126,6 +132,24 @@ impl LocalCache {
         set.hits[way] = (set.hits[way] + 1).min(HITS_MAX);
         // I4: a reference, not a clone: the count of the link is on a line that other workers read.
         set.ways[way].as_ref().map(|entry| &entry.link)
+    }
+
+    /// [Keeps](Self::insert) `link` if its place says that it was offered before; else gives it back. So most of what is asked
+    /// for once pushes nothing out, and takes no memory that is far away.
+    pub fn offer(&mut self, hash: u64, stamp: Stamp, link: CachedLink) -> Option<CachedLink> {
+        let place = (hash >> 16) as usize & (self.offered.len() - 1);
+        let bits = (hash >> 56) as u8;
+        if self.offered[place] != bits {
+            // Every second time, in no order that requests could have (Weyl sequence): two that share a place and take turns
+            // would else never find themselves there.
+            self.offers = self.offers.wrapping_add(0x9E37_79B9);
+            if self.offers >> 31 == 0 {
+                self.offered[place] = bits;
+            }
+            return Some(link);
+        }
+        self.insert(hash, stamp, link);
+        None
     }
 
     /// Keeps `link`. `stamp` must have been taken before `link` was looked up, in the shared cache or the store.
@@ -312,6 +336,28 @@ mod tests {
 
     fn link(key: &[u8], id: u64) -> CachedLink {
         CachedLink::present(key, id, 301, b"https://t.example/", false)
+    }
+
+    #[test]
+    fn what_is_offered_again_is_kept() {
+        let shared = SharedCache::new(1 << 20);
+        let stamp = shared.stamp(5);
+        // All have the same place, and take turns.
+        for keys in [1_u64, 2, 3] {
+            let mut local = LocalCache::new(64);
+            let hash = |key: u64| (0x70 + key) << 56 | 5;
+            let mut rounds = 0;
+            while (0..keys).any(|key| local.get(&shared, hash(key), &[key as u8]).is_none()) {
+                for key in 0..keys {
+                    if local.get(&shared, hash(key), &[key as u8]).is_none() {
+                        let back = local.offer(hash(key), stamp, link(&[key as u8], key + 1));
+                        assert!(rounds > 0 || id(back.as_ref()) == Some(key + 1), "it was not offered before");
+                    }
+                }
+                rounds += 1;
+                assert!(rounds < 100, "{keys}");
+            }
+        }
     }
 
     #[test]

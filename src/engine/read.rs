@@ -110,7 +110,10 @@ impl ReadPath {
         }
     }
 
-    /// The link that was [counted](Self::count) last, before anything else was looked up.
+    /// The link that was looked up last.
+    ///
+    /// # Panics
+    /// If nothing was looked up before, or there is no link.
     pub fn counted(&self) -> &CachedLink {
         self.elsewhere.as_ref().unwrap_or_else(|| self.local.last())
     }
@@ -177,7 +180,7 @@ impl Lookup for RequestLookup<'_> {
         let stamp = shared.stamp(hash);
         if let Some(link) = shared.get(hash, key) {
             let result = use_entry(&link);
-            local.insert(hash, stamp, link);
+            *elsewhere = local.offer(hash, stamp, link);
             return Ok(result);
         }
         match self.fetched.iter().find(|link| link.key() == key) {
