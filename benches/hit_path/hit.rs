@@ -106,6 +106,9 @@ impl ReadReply for Reply {
     fn deliver(&self, _: u64, result: Result<CachedLink, StoreError>) {
         let _ = self.0.send(result);
     }
+
+    // Receiving wakes.
+    fn wake(&self) {}
 }
 
 impl Hits {

@@ -29,6 +29,16 @@ pub(super) struct Connection {
     input: Vec<u8>,
 }
 
+/// What became of the requests that were read.
+enum Answered {
+    /// The client may ask for more.
+    GoesOn,
+    /// One was the last.
+    Ends(End),
+    /// The client is gone.
+    Gone,
+}
+
 impl Connection {
     pub(super) fn new(worker: Rc<Worker>, stream: TcpStream, guest: Guest, tracked: Tracked) -> Self {
         Connection { tracked, stream, peer: Peer::new(guest), worker, input: Vec::with_capacity(INPUT_BYTES) }
@@ -45,9 +55,9 @@ impl Connection {
                 return;
             }
             match self.answer().await {
-                Some(None) => {}
-                Some(Some(End::Linger)) => return self.linger().await,
-                Some(Some(End::Close)) | None => return,
+                Answered::GoesOn => {}
+                Answered::Ends(End::Linger) => return self.linger().await,
+                Answered::Ends(End::Close) | Answered::Gone => return,
             }
         }
     }
@@ -94,20 +104,19 @@ impl Connection {
         }
     }
 
-    /// Answers all requests that are in the buffer, and says how the connection ends, if it does. None if the client is
-    /// gone.
-    async fn answer(&mut self) -> Option<Option<End>> {
+    /// Answers all requests that are in the buffer.
+    async fn answer(&mut self) -> Answered {
         let mut output = self.worker.take_output();
         let mut answered = 0;
-        let end = loop {
+        let outcome = loop {
             let (input, is_draining) = (&self.input[answered..], self.worker.is_draining());
             let answering =
                 self.worker.responder.borrow_mut().answer_all(input, is_draining, &mut self.peer, &mut output);
             let (consumed, stop) = answering;
             answered += consumed;
             match stop {
-                Stop::Partial => break None,
-                Stop::Ends(end) => break Some(end),
+                Stop::Partial => break Answered::GoesOn,
+                Stop::Ends(end) => break Answered::Ends(end),
                 Stop::Full => {}
                 Stop::Miss(missed) => {
                     let (request, miss) = *missed;
@@ -115,21 +124,24 @@ impl Connection {
                     self.worker.answer_miss(&request, &mut self.peer.guest, miss, &mut output).await;
                     let may_more_come = answered < self.input.len() || self.worker.is_draining();
                     if let Some(end) = end_after(&request, may_more_come) {
-                        break Some(end);
+                        break Answered::Ends(end);
                     }
                 }
             }
             if output.len() >= OUTPUT_BYTES {
-                output = self.write_some(output).await?;
+                match self.write_some(output).await {
+                    Some(empty) => output = empty,
+                    None => return Answered::Gone,
+                }
             }
         };
         self.forget(answered);
         if output.is_empty() {
             self.worker.give_back_output(output);
-        } else {
-            self.write(output).await?;
+        } else if self.write(output).await.is_none() {
+            return Answered::Gone;
         }
-        Some(end)
+        outcome
     }
 
     /// Removes what is answered from the buffer.
@@ -189,7 +201,7 @@ impl Worker {
         loop {
             self.count(Counter::Misses);
             let is_current = |miss: &Miss| self.responder.borrow().is_current(miss);
-            let fetching = self.fetches.fetch(miss.clone(), is_current).await;
+            let fetching = self.fetches.fetch(&miss, is_current).await;
             let mut responder = self.responder.borrow_mut();
             match fetching {
                 Ok(link) => {

@@ -52,19 +52,19 @@ impl Mailbox {
     /// Another half of a second has begun, the one with this number since 1970.
     pub(super) fn tick(&self, half_second: u64) {
         self.half_second.store(half_second, Ordering::Relaxed);
-        self.wake();
+        self.rouse();
     }
 
     /// No more connections, and the last answers on those there are.
     pub(super) fn drain(&self) {
         self.drain.store(true, Ordering::Relaxed);
-        self.wake();
+        self.rouse();
     }
 
     /// No more waiting for connections to end.
     pub(super) fn cut(&self) {
         self.cut.store(true, Ordering::Relaxed);
-        self.wake();
+        self.rouse();
     }
 
     /// Has something said, with the next tick. Only the last of a second is: there may be many alike.
@@ -79,15 +79,15 @@ impl Mailbox {
 
     /// Wakes the worker to look again whether all accepts or connections have ended.
     pub(super) fn something_ended(&self) {
-        self.wake();
+        self.rouse();
     }
 
     /// Wakes the worker by itself, to go on with what it has begun once it has looked for requests.
     pub(super) fn wake_again(&self) {
-        self.wake();
+        self.rouse();
     }
 
-    fn wake(&self) {
+    fn rouse(&self) {
         if !self.waking.swap(true, Ordering::AcqRel) {
             // If the socket is full, the worker is being woken; if it is closed, it is gone.
             let _ = (&self.wake).write(&[0]);
@@ -100,8 +100,9 @@ impl Mailbox {
         self.waking.swap(false, Ordering::AcqRel);
     }
 
-    pub(super) fn take_answers(&self) -> Vec<Fetched> {
-        std::mem::take(&mut self.answers.lock())
+    /// Gives the answers that have come for an empty list, whose memory is used for the next ones.
+    pub(super) fn take_answers(&self, answers: &mut Vec<Fetched>) {
+        std::mem::swap(&mut *self.answers.lock(), answers);
     }
 
     pub(super) fn half_second(&self) -> u64 {
@@ -120,6 +121,9 @@ impl Mailbox {
 impl ReadReply for Mailbox {
     fn deliver(&self, token: u64, result: Result<CachedLink, StoreError>) {
         self.answers.lock().push(Fetched { token, result });
-        self.wake();
+    }
+
+    fn wake(&self) {
+        self.rouse();
     }
 }

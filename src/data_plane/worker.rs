@@ -18,7 +18,7 @@ use monoio::net::{TcpListener, TcpStream, UnixStream};
 use super::boot::HALF_SECOND_MS;
 use super::connection::Connection;
 use super::fetch::Fetches;
-use super::mailbox::Mailbox;
+use super::mailbox::{Fetched, Mailbox};
 use super::responder::Responder;
 use super::timeouts::{Limits, Phase, Timeouts};
 use super::turns::Turns;
@@ -107,8 +107,8 @@ impl Worker {
         accepting: &Cell<usize>,
         woken: StdUnixStream,
     ) -> std::io::Result<()> {
-        let mut mail =
-            Mail { stream: UnixStream::from_std(woken)?, buffer: vec![0; 64], half_second: now_half_second() };
+        let stream = UnixStream::from_std(woken)?;
+        let mut mail = Mail { stream, buffer: vec![0; 64], answers: Vec::new(), half_second: now_half_second() };
         while !self.mailbox.is_draining() {
             self.take_mail(&mut mail).await?;
         }
@@ -163,7 +163,8 @@ impl Worker {
         mail.buffer = buffer;
         result?;
         self.mailbox.awake();
-        for fetched in self.mailbox.take_answers() {
+        self.mailbox.take_answers(&mut mail.answers);
+        for fetched in mail.answers.drain(..) {
             if let Some(error) = self.fetches.complete(fetched) {
                 self.mailbox.report(error.to_string());
             }
@@ -282,6 +283,7 @@ impl Worker {
 struct Mail {
     stream: UnixStream,
     buffer: Vec<u8>,
+    answers: Vec<Fetched>,
     half_second: u64,
 }
 

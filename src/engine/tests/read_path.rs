@@ -21,6 +21,9 @@ impl ReadReply for Answers {
         // The worker may have gone.
         let _ = self.0.send(result);
     }
+
+    // Receiving wakes.
+    fn wake(&self) {}
 }
 
 pub(super) struct Worker<'a> {
