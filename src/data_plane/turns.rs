@@ -47,3 +47,31 @@ impl Turns {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_runs_behind_all_that_can_run() {
+        let mut runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build().unwrap();
+        let order = runtime.block_on(async {
+            let turns = Turns::start();
+            let order = Rc::new(RefCell::new(Vec::new()));
+            let tasks = [("a", 2), ("b", 0), ("c", 1), ("d", 0)].map(|(name, waits)| {
+                let (turns, order) = (Rc::clone(&turns), Rc::clone(&order));
+                monoio::spawn(async move {
+                    for _ in 0..waits {
+                        turns.next().await;
+                    }
+                    order.borrow_mut().push(name);
+                })
+            });
+            for task in tasks {
+                task.await;
+            }
+            order.take()
+        });
+        assert_eq!(order, ["b", "d", "c", "a"]);
+    }
+}
