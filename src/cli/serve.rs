@@ -68,7 +68,8 @@ pub(super) struct RawArguments {
     /// Fill the cache from the store before the first request is taken, until all links are in it or it is full
     #[arg(long)]
     preload: bool,
-    /// Memory for the store's own cache, in MiB
+    /// Memory for the store's own cache, in MiB; fjall takes a 16th of what the store has on the disk, up to 256 MiB, if that is
+    /// more
     #[arg(long, value_name = "N", default_value_t = STORE_CACHE_MIB)]
     store_cache_mib: u64,
     /// How long open requests may take to end when carom is asked to stop

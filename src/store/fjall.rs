@@ -13,6 +13,7 @@ use lsm_tree::config::{
 };
 use lsm_tree::{
     AbstractTree, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard, SeqNo, SequenceNumberCounter,
+    UserKey,
 };
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -55,6 +56,13 @@ pub struct FjallOptions {
 /// What a memtable holds before it is written out as a table.
 const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 
+/// The part of the tables' bytes that the cache of blocks may have at least, as a divisor. With 10,000,000 links of 126 bytes in
+/// keys and targets, filters take a 60th of the tables, and indexes about a 40th.
+const CACHE_DIVISOR: u64 = 16;
+
+/// And at most so much, unless more is asked for.
+const CACHE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Files that may be open at a time, of those that [`RESERVED_FILES`](crate::limits::RESERVED_FILES) keeps free.
 const OPEN_FILES: usize = 64;
 
@@ -71,12 +79,15 @@ const WAY_OUT: &str = "Stop carom and run `carom rebuild`: the store is built ag
 impl FjallStore {
     /// Opens the store in `dir`, or begins one there.
     ///
-    /// `cache_bytes` bounds its cache of blocks; links that are asked for are cached elsewhere, so it can be small.
+    /// `cache_bytes` bounds its cache of blocks, or a part of what lies there already, if that is more: so much that filters
+    /// and indexes of all tables fit, and a read needs no other block than that of its link. Links that are asked for are
+    /// cached elsewhere.
     ///
     /// # Errors
     /// If the directory can't be used, or holds nothing that lsm-tree can read. It takes no lock: whoever opens the
     /// data directory does.
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let cache_bytes = cache_bytes.max((files::table_bytes(dir) / CACHE_DIVISOR).min(CACHE_BYTES_MAX));
         // A read decodes a whole block: about 25 links.
         Self::open_with(
             dir,
@@ -207,7 +218,7 @@ impl Store for FjallStore {
 
     fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         // It keeps the tables that it began with; what is written meanwhile waits for nothing.
-        let mut last = scan_start(from).to_vec();
+        let mut last = UserKey::from(scan_start(from));
         for entry in self.tree.range(scan_start(from).., NEWEST, None) {
             let (key, value) = entry.into_inner().map_err(|error| {
                 read_error(&error, self.way_out, || format!("what follows `{}`", last.escape_ascii()))
@@ -215,8 +226,7 @@ impl Store for FjallStore {
             if visit(&key, &value).is_break() {
                 break;
             }
-            last.clear();
-            last.extend_from_slice(&key);
+            last = key;
         }
         Ok(())
     }

@@ -26,6 +26,12 @@ const TRAILER_MAGIC: &[u8] = b"SFA!\x01\x00";
 /// Longest contents. They name half a dozen sections.
 const CONTENTS_BYTES: u64 = 64 * 1024;
 
+/// The bytes of all tables of the tree in `dir`, as far as they can be looked at.
+pub(super) fn table_bytes(dir: &Path) -> u64 {
+    let tables = std::fs::read_dir(dir.join("tables")).into_iter().flatten();
+    tables.filter_map(|table| table.and_then(|table| table.metadata()).ok()).map(|table| table.len()).sum()
+}
+
 /// Checks the files of the tree in `dir`, if there is one.
 pub(super) fn check(dir: &Path) -> Result<(), StoreError> {
     let tables = match std::fs::read_dir(dir.join("tables")) {
