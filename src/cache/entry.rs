@@ -63,7 +63,7 @@ impl CachedLink {
     /// If `key` is longer than 65,535 bytes, or `terms` longer than [`LINK_TERMS_BYTES`].
     pub fn with_terms(key: &[u8], id: u64, status: u16, target: &[u8], terms: &[u8], has_query_links: bool) -> Self {
         assert!(terms.len() <= LINK_TERMS_BYTES, "the terms of a link have at most {LINK_TERMS_BYTES} bytes");
-        let flags = PRESENT | query_flag(has_query_links);
+        let flags = Self::flags_of_present(has_query_links);
         let meta = Meta { terms_bytes: terms.len() as u16, ..meta(key, id, status, flags) };
         Self(ThinArc::from_header_and_slice(meta, &[key, target, terms].concat()))
     }
@@ -103,6 +103,11 @@ impl CachedLink {
     /// ends of chunks.
     pub fn weight(&self) -> usize {
         record::encoded_bytes(self) + OVERHEAD_BYTES
+    }
+
+    /// The flags of a link that is [`present`](Self::present).
+    pub(super) fn flags_of_present(has_query_links: bool) -> u8 {
+        PRESENT | query_flag(has_query_links)
     }
 
     /// What it is made of: the fixed part, then key, target and terms as one.

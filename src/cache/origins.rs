@@ -20,6 +20,14 @@ pub(super) struct Origins {
     numbers: RwLock<HashMap<Box<[u8]>, u8, ahash::RandomState>>,
 }
 
+/// What one thread knows of them: as bounded as they are.
+#[derive(Default)]
+pub(super) struct KnownOrigins {
+    numbers: HashMap<Box<[u8]>, u8, ahash::RandomState>,
+    /// All numbers are given, and known: no other origin will get one.
+    is_whole: bool,
+}
+
 impl Origins {
     pub(super) fn new() -> Self {
         let texts = std::iter::repeat_with(OnceLock::new).take(ORIGINS).collect();
@@ -31,11 +39,31 @@ impl Origins {
     pub(super) fn split<'t>(&self, target: &'t [u8]) -> (u8, &'t [u8]) {
         let Some(length) = origin_bytes(target) else { return (0, target) };
         let (origin, rest) = target.split_at(length);
-        let known = self.numbers.read().get(origin).copied();
-        match known.or_else(|| self.give(origin)) {
+        match self.number(origin) {
             Some(number) => (number, rest),
             None => (0, target),
         }
+    }
+
+    /// The same for who has many targets, and keeps in mind what was said of their origins: threads that split at the same
+    /// time would else wait for each other at the lock.
+    pub(super) fn split_known<'t>(&self, target: &'t [u8], known: &mut KnownOrigins) -> (u8, &'t [u8]) {
+        let Some(length) = origin_bytes(target) else { return (0, target) };
+        let (origin, rest) = target.split_at(length);
+        let mut number = known.numbers.get(origin).copied();
+        if number.is_none() && !known.is_whole {
+            number = self.number(origin);
+            match number {
+                Some(number) => _ = known.numbers.insert(origin.into(), number),
+                None => (known.numbers, known.is_whole) = (self.numbers.read().clone(), true),
+            }
+        }
+        number.map_or((0, target), |number| (number, rest))
+    }
+
+    fn number(&self, origin: &[u8]) -> Option<u8> {
+        let known = self.numbers.read().get(origin).copied();
+        known.or_else(|| self.give(origin))
     }
 
     fn give(&self, origin: &[u8]) -> Option<u8> {
@@ -65,7 +93,11 @@ impl Origins {
 
 /// How long the scheme and authority in front of a target are, if they are short and a path follows.
 fn origin_bytes(target: &[u8]) -> Option<usize> {
-    let authority = memchr::memmem::find(target, b"://")? + 3;
+    let scheme = memchr::memchr(b':', target)?;
+    let authority = scheme + 3;
+    if target.get(scheme..authority)? != b"://" {
+        return None;
+    }
     let length = authority + memchr::memchr(b'/', &target[authority..])?;
     (length <= ORIGIN_BYTES).then_some(length)
 }
@@ -73,6 +105,21 @@ fn origin_bytes(target: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_keeps_in_mind_what_was_said_is_told_the_same() {
+        let (origins, mut known) = (Origins::new(), KnownOrigins::default());
+        for index in 0..300 {
+            let target = format!("https://{index}.example/x");
+            let split = origins.split_known(target.as_bytes(), &mut known);
+            assert_eq!(split, origins.split(target.as_bytes()));
+            assert_eq!(split, origins.split_known(target.as_bytes(), &mut known));
+        }
+        assert_eq!(known.numbers.len(), ORIGINS);
+        for whole in ["mailto:a://b/", "https:/a/b", "https://a.example", "https:", "a", ""] {
+            assert_eq!(origins.split_known(whole.as_bytes(), &mut known), (0, whole.as_bytes()));
+        }
+    }
 
     #[test]
     fn a_target_is_put_together_again_from_its_parts() {

@@ -52,6 +52,11 @@ impl<'a> Record<'a> {
         u32::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
 
+    pub(super) fn key(self) -> &'a [u8] {
+        let (key_bytes, _, start) = self.lengths();
+        &self.0[start..start + key_bytes]
+    }
+
     pub(super) fn is_dead(self) -> bool {
         self.0[FLAGS_AT] & DEAD != 0
     }
@@ -146,31 +151,56 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What a record is made of.
+pub(super) struct Parts<'a> {
+    /// The flags of [`Meta`].
+    pub(super) flags: u8,
+    pub(super) id: u64,
+    pub(super) status: u16,
+    pub(super) key: &'a [u8],
+    /// The number of the target's origin, and the target without it.
+    pub(super) target: (u8, &'a [u8]),
+    pub(super) terms: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Those of a link, whose target `split` takes apart.
+    pub(super) fn of(link: &'a CachedLink, split: impl FnOnce(&'a [u8]) -> (u8, &'a [u8])) -> Self {
+        let (&Meta { id, status, key_bytes, terms_bytes, flags }, bytes) = link.parts();
+        let (key_and_target, terms) = bytes.split_at(bytes.len() - usize::from(terms_bytes));
+        let (key, target) = key_and_target.split_at(usize::from(key_bytes));
+        Parts { flags, id, status, key, target: split(target), terms }
+    }
+
+    /// Adds the record to `out`.
+    pub(super) fn append(&self, hash: u32, out: &mut Vec<u8>) {
+        let &Parts { flags, id, status, key, target: (origin, rest), terms } = self;
+        let start = out.len();
+        let code = STATUSES.iter().position(|&s| s == status).map_or(STATUS_SPELLED_OUT, |code| code as u8);
+        out.extend_from_slice(&hash.to_le_bytes());
+        out.push(flags | code << STATUS_SHIFT | if terms.is_empty() { 0 } else { HAS_TERMS });
+        out.push(origin);
+        put_varint(key.len() as u64, out);
+        put_varint(rest.len() as u64, out);
+        out.extend_from_slice(key);
+        out.extend_from_slice(rest);
+        put_varint(id, out);
+        if code == STATUS_SPELLED_OUT {
+            out.extend_from_slice(&status.to_le_bytes());
+        }
+        if !terms.is_empty() {
+            put_varint(terms.len() as u64, out);
+            out.extend_from_slice(terms);
+        }
+        let bytes = out.len() - start;
+        out.resize(start + bytes.next_multiple_of(ALIGNMENT_BYTES), 0);
+    }
+}
+
 /// Makes `out` the record of `link`.
 pub(super) fn encode(hash: u32, link: &CachedLink, origins: &Origins, out: &mut Vec<u8>) {
-    let (meta, bytes) = link.parts();
-    let key_bytes = usize::from(meta.key_bytes);
-    let (key_and_target, terms) = bytes.split_at(bytes.len() - usize::from(meta.terms_bytes));
-    let (key, target) = key_and_target.split_at(key_bytes);
-    let (origin, rest) = origins.split(target);
-    let code = STATUSES.iter().position(|&s| s == meta.status).map_or(STATUS_SPELLED_OUT, |code| code as u8);
     out.clear();
-    out.extend_from_slice(&hash.to_le_bytes());
-    out.push(meta.flags | code << STATUS_SHIFT | if terms.is_empty() { 0 } else { HAS_TERMS });
-    out.push(origin);
-    put_varint(key_bytes as u64, out);
-    put_varint(rest.len() as u64, out);
-    out.extend_from_slice(key);
-    out.extend_from_slice(rest);
-    put_varint(meta.id, out);
-    if code == STATUS_SPELLED_OUT {
-        out.extend_from_slice(&meta.status.to_le_bytes());
-    }
-    if !terms.is_empty() {
-        put_varint(terms.len() as u64, out);
-        out.extend_from_slice(terms);
-    }
-    out.resize(out.len().next_multiple_of(ALIGNMENT_BYTES), 0);
+    Parts::of(link, |target| origins.split(target)).append(hash, out);
 }
 
 /// How long the record of `link` is at most: as long as it is if its target is kept whole.

@@ -13,6 +13,8 @@
 //! The queues are the memory, too: a record lies in the chunks of its queue, and moves to the head by being copied
 //! there. The index is all that points to it.
 
+mod fill;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering::Relaxed},
@@ -25,7 +27,7 @@ use super::{
     ghost::Ghost,
     log::{ADDRESS_BITS, ARENA_BYTES_MAX, Arena, Place, Queue},
     origins::Origins,
-    record::{encode, encoded_bytes},
+    record::{Record, encode},
 };
 
 /// What an entry costs beside its record: 7 to 13 bytes of index as the load of a power of two is, 1 or 2 bytes of ghost,
@@ -166,20 +168,6 @@ impl Shard {
         }
     }
 
-    /// The same if nothing has to go for it; else false.
-    pub(super) fn insert_if_room(&mut self, hash: u32, link: &CachedLink) -> bool {
-        let cost = self.small.cost(&self.arena, encoded_bytes(link));
-        // A table without room for one more doubles.
-        let is_index_full = self.index.len() == self.index.capacity();
-        let growth = if is_index_full { self.index.allocation_size() } else { 0 };
-        let growth = growth + self.ghost.growth(self.ghosts());
-        if self.bytes() + cost + growth > self.capacity_bytes {
-            return false;
-        }
-        self.insert(hash, link);
-        true
-    }
-
     /// Puts `link` in the place of the entry of its key. Does nothing if there is none.
     pub(super) fn replace(&mut self, hash: u32, link: &CachedLink) {
         self.put(hash, link);
@@ -200,7 +188,12 @@ impl Shard {
     /// is none.
     fn put(&mut self, hash: u32, link: &CachedLink) -> bool {
         encode(hash, link, &self.origins, &mut self.scratch);
-        let Some(pointer) = self.find(hash, link.key()) else { return false };
+        self.put_scratch(hash)
+    }
+
+    /// The same with a record that is in `scratch` already.
+    fn put_scratch(&mut self, hash: u32) -> bool {
+        let Some(pointer) = self.find(hash, Record(&self.scratch).key()) else { return false };
         let (address, hits) = (pointer.address(), pointer.hits());
         if self.arena.record(address).len() == self.scratch.len() {
             self.arena.overwrite(address, &self.scratch);
@@ -277,11 +270,16 @@ impl Shard {
             }
             self.age();
         }
+        self.add(hash, place, hits, &record);
+        self.scratch = record;
+    }
+
+    /// Puts a record in for which there is room, also in the index.
+    fn add(&mut self, hash: u32, place: Place, hits: u32, record: &[u8]) {
         let (queue, arena) = self.queue(place);
-        let pointer = Pointer::new(queue.push(arena, &record), hits);
+        let pointer = Pointer::new(queue.push(arena, record), hits);
         let arena = &self.arena;
         self.index.insert_unique(spread(hash), pointer, |p| spread(arena.record(p.address()).hash()));
-        self.scratch = record;
     }
 
     /// Takes the oldest record out of the queue that is too long, for good or for another round.
@@ -481,7 +479,11 @@ mod tests {
     fn what_is_put_in_where_there_is_room_pushes_nothing_out() {
         for capacity_bytes in (24_000..36_000).step_by(64) {
             let mut shard = Shard::new(capacity_bytes, Arc::new(Origins::new()));
-            let full = (0..).find(|&key| !shard.insert_if_room(mixed(key), &link(key, 0, 70)));
+            let full = (0..).find(|&key| {
+                let mut record = Vec::new();
+                encode(mixed(key), &link(key, 0, 70), &shard.origins, &mut record);
+                !shard.insert_if_room(mixed(key), &record)
+            });
             assert_eq!((Some(shard.len() as u32), shard.evictions()), (full, 0), "{capacity_bytes}");
             assert!(shard.bytes() <= capacity_bytes && shard.bytes() > capacity_bytes / 10 * 8, "{capacity_bytes}");
         }

@@ -1,5 +1,6 @@
 //! The cache all workers share, and the stamps that keep every cache coherent.
 
+use std::hint::black_box;
 use std::sync::{
     Arc,
     atomic::Ordering::{Acquire, Relaxed, Release},
@@ -8,6 +9,7 @@ use std::sync::{
 use ahash::RandomState;
 
 use super::{
+    bulk::WaitingRecords,
     entry::CachedLink,
     origins::Origins,
     shard::Shard,
@@ -57,6 +59,8 @@ pub struct SharedCache {
     hasher: RandomState,
     stripes: Box<[AtomicU64]>,
     shards: Box<[Padded]>,
+    /// Of all shards.
+    origins: Arc<Origins>,
 }
 
 /// On its own cache lines, so that one shard's lock does not slow the next.
@@ -75,6 +79,7 @@ impl SharedCache {
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(),
             shards: std::iter::repeat_with(shard).take(shards).collect(),
+            origins,
         }
     }
 
@@ -127,21 +132,34 @@ impl SharedCache {
         true
     }
 
-    /// The same for links of one shard, by their hashes, that nobody has asked for yet: they push nothing out. How many came
-    /// in, without entries that have no link, and whether there was room for all.
-    pub(super) fn fill_shard(&self, shard: usize, stamps: &Stamps, entries: &[(u64, CachedLink)]) -> (u64, bool) {
+    /// The same for links of one shard that nobody has asked for yet: they push nothing out. How many came in, without entries
+    /// that have no link, and whether there was room for all.
+    pub(super) fn fill_shard(&self, shard: usize, stamps: &Stamps, waiting: &WaitingRecords) -> (u64, bool) {
         let mut shard = self.shards[shard].0.write();
         let (mut links, mut has_room) = (0, true);
-        for (hash, link) in entries {
+        // For the sake of the processor's caches only; a compiler must not see that nothing comes of it.
+        black_box(waiting.iter().filter(|(head, record)| shard.holds(head.hash as u32, record)).count());
+        for (head, record) in waiting.iter() {
             // I5: as in `fill`.
-            if self.stripe(*hash).load(Relaxed) == stamps.of(*hash).0 {
-                match shard.insert_if_room(*hash as u32, link) {
-                    true => links += u64::from(link.link().is_some()),
+            if self.stripe(head.hash).load(Relaxed) == stamps.of(head.hash).0 {
+                match shard.insert_if_room(head.hash as u32, record) {
+                    true => links += u64::from(head.is_link),
                     false => has_room = false,
                 }
             }
         }
         (links, has_room)
+    }
+
+    /// Makes room in the indexes for so many entries in all: less is done then while they come.
+    pub fn expect(&self, entries: u64) {
+        let each = usize::try_from(entries).unwrap_or(usize::MAX) / self.shards.len();
+        // No shard has exactly its part.
+        self.shards.iter().for_each(|shard| shard.0.write().expect(each.saturating_add(each / 16)));
+    }
+
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// The writer's call for each key it changed: after it applied the change to the store, before it acknowledges.
@@ -213,6 +231,7 @@ fn stripe_of(hash: u64) -> usize {
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
+    use crate::cache::record::Parts;
 
     fn id(link: Option<CachedLink>) -> Option<u64> {
         link.and_then(|l| l.link().map(|l| l.id))
@@ -257,8 +276,11 @@ mod tests {
     fn of_many_those_that_a_change_overtook_are_dropped() {
         let cache = SharedCache::new(1 << 20);
         let hash = cache.hash(b"a.example/");
-        let fill =
-            |stamps: &Stamps, id| cache.fill_shard(cache.shard_of(hash), stamps, &[(hash, link(b"a.example/", id))]);
+        let fill = |stamps: &Stamps, id| {
+            let (link, mut waiting) = (link(b"a.example/", id), WaitingRecords::default());
+            waiting.add(hash, &Parts::of(&link, |target| cache.origins().split(target)), true);
+            cache.fill_shard(cache.shard_of(hash), stamps, &waiting)
+        };
         let before = cache.stamps();
         cache.replace(hash, b"a.example/", Some(link(b"a.example/", 2)));
         assert_eq!(fill(&before, 1), (0, true));

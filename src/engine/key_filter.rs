@@ -118,6 +118,8 @@ fn read_keys(engine: &Engine, build: &FilterBuild, preload: Option<&Preload>) ->
     let store = engine.store.get()?;
     let (cache, keys) = (&engine.views.cache, AtomicU64::new(0));
     let threads = preload.map_or(1, Preload::threads);
+    // It may be several times as many as there are, and the index does not shrink.
+    preload.iter().for_each(|preload| preload.expect(store.estimated_keys() / 2));
     scan_entries(store.as_ref(), threads, build.is_cancelled(), || {
         let mut part = preload.and_then(Preload::begin_part);
         if part.is_none() {

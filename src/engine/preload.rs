@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::read;
+use super::read::{cached_link, decode_entry};
 use crate::cache::{BulkFill, SharedCache, SharedFilter};
+use crate::link::PlainEntry;
 
 /// How often whoever waits for the end looks whether there will be one.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -88,6 +89,11 @@ impl Preload {
         self.threads
     }
 
+    /// Tells how many entries will come, about.
+    pub(super) fn expect(&self, entries: u64) {
+        self.cache.expect(entries);
+    }
+
     /// Begins with a part of the store, which must not have been read yet. None once the cache is full
     /// or nobody waits for it.
     pub(super) fn begin_part(&self) -> Option<PreloadPart<'_>> {
@@ -121,8 +127,15 @@ impl PreloadPart<'_> {
         if self.preload.is_full.load(Relaxed) {
             return;
         }
-        let Ok(link) = read::decode_link(key, value) else { return };
-        self.fill.add(hash, link);
+        match PlainEntry::read(key, value) {
+            Some(PlainEntry { id, status, target, query_links }) => {
+                self.fill.add_present(hash, key, id.0, status.code(), target, query_links > 0);
+            }
+            None => match decode_entry(key, value) {
+                Ok(entry) => self.fill.add(hash, &cached_link(key, &entry)),
+                Err(_) => return,
+            },
+        }
         if self.fill.is_full() {
             self.preload.is_full.store(true, Relaxed);
             self.bring();
