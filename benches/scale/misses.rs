@@ -44,6 +44,8 @@ pub(crate) fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     let all = Choice::Uniform(0, links);
     let hot = Choice::Uniform(0, HOT_LINKS.min(links));
     let asked = fill(bench, &server, all)?;
+    // It is built once, and gives way to requests: beside these it would take until long after the measurement has begun.
+    server.wait_for_filter(&setup)?;
     ask_for_each(&server, HOT_LINKS.min(links), links)?;
 
     let mut sides = [

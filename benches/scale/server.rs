@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::procfs;
 /// Building a cache of ten million links takes seconds; what takes this long hangs.
 const START_LIMIT: Duration = Duration::from_secs(600);
 const START_POLL: Duration = Duration::from_millis(1);
+const FILTER_POLL: Duration = Duration::from_millis(200);
 const END_LIMIT: Duration = Duration::from_secs(600);
 
 /// How a server is started.
@@ -88,6 +90,24 @@ impl Server {
             false => None,
         };
         Ok(Self { running, address, admin, first_answer })
+    }
+
+    /// Waits until it has built the filter of all keys, which takes CPU time beside requests. One that knows of none has
+    /// nothing to wait for.
+    pub(crate) fn wait_for_filter(&self, setup: &Setup<'_>) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            launch::check_interrupt()?;
+            let status = Command::new(setup.program).args(["status", "--data"]).arg(setup.data).output();
+            let status = status.context("asking carom for its status")?;
+            let said = String::from_utf8_lossy(&status.stdout);
+            ensure!(status.status.success(), "carom status: {}", String::from_utf8_lossy(&status.stderr));
+            if said.contains("key filter: ready") || !said.contains("key filter: ") {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < START_LIMIT, "no filter of all keys after {START_LIMIT:?}: {said}");
+            std::thread::sleep(FILTER_POLL);
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
