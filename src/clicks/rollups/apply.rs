@@ -26,6 +26,14 @@ const NO_PLACE: u32 = u32::MAX;
 /// The tags of links that are new, of those that have any.
 type LinksTags = HashMap<u64, Vec<String>>;
 
+/// What is counted of a click's details, as numbers, and where.
+struct Values {
+    link: u64,
+    place: u32,
+    values: [u64; DIMENSIONS],
+    weight: u32,
+}
+
 impl Rollups {
     /// Counts a window.
     pub(super) fn take_in(&mut self, window: &Window) -> Result<(), StatsError> {
@@ -54,21 +62,23 @@ impl Rollups {
         let places = std::mem::take(&mut self.places);
         let (of_counts, others) = places.split_at(batch.counts.len());
         let (of_details, of_visits) = others.split_at(batch.details.len());
-        for (counts, places) in batch.counts.chunks(STEP).zip(of_counts.chunks(STEP)) {
-            self.locked(&shared, day, &tags, |adding| adding.counts(minute, counts, places));
-        }
-        for (details, places) in batch.details.chunks(STEP).zip(of_details.chunks(STEP)) {
-            self.details(&shared, number, day, &tags, details, places);
+        let values = self.values(number, day, &batch.details, of_details);
+        // Before anybody sees what they belong to. If they can't be written now, they are before the next rows.
+        let _ = self.write_names();
+        for values in values.chunks(STEP) {
+            self.locked(&shared, day, &tags, |adding| values.iter().for_each(|values| adding.detail(values)));
         }
         for (visits, places) in batch.visits.chunks(STEP).zip(of_visits.chunks(STEP)) {
             self.locked(&shared, day, &tags, |adding| {
                 visits.iter().zip(places).for_each(|(visit, &place)| adding.visit(visit.link, place, visit.visitor));
             });
         }
+        // Last, so that who sees them sees all that belongs to them.
+        for (counts, places) in batch.counts.chunks(STEP).zip(of_counts.chunks(STEP)) {
+            self.locked(&shared, day, &tags, |adding| adding.counts(minute, counts, places));
+        }
         self.places = places;
         self.push_events(&shared, &batch.details);
-        // If they can't be written now, they are before the next rows.
-        let _ = self.write_names();
         Ok(())
     }
 
@@ -110,17 +120,10 @@ impl Rollups {
         Ok(found)
     }
 
-    fn details(
-        &mut self,
-        shared: &Shared,
-        number: u16,
-        day: u16,
-        tags: &LinksTags,
-        details: &[Detail],
-        places: &[u32],
-    ) {
+    /// What is counted of the details of people.
+    fn values(&mut self, number: u16, day: u16, details: &[Detail], places: &[u32]) -> Vec<Values> {
         let people = details.iter().zip(places).filter(|(detail, _)| detail.class == VisitClass::Human);
-        let values: Vec<_> = people
+        people
             .map(|(detail, place)| {
                 let referrer = self.referrer(number, day, &detail.referrer);
                 let values = [
@@ -129,12 +132,9 @@ impl Rollups {
                     detail.device as u64,
                     language_number(detail.language),
                 ];
-                (detail.link, *place, values, detail.weight)
+                Values { link: detail.link, place: *place, values, weight: detail.weight }
             })
-            .collect();
-        self.locked(shared, day, tags, |adding| {
-            values.iter().for_each(|(link, place, values, weight)| adding.detail(*link, *place, *values, *weight));
-        });
+            .collect()
     }
 
     fn push_events(&mut self, shared: &Shared, details: &[Detail]) {
@@ -227,7 +227,8 @@ impl Adding<'_> {
         }
     }
 
-    fn detail(&mut self, link: u64, place: u32, values: [u64; DIMENSIONS], weight: u32) {
+    fn detail(&mut self, detail: &Values) {
+        let Values { link, place, values, weight } = *detail;
         let place = self.place(link, place);
         let bytes = &mut self.generation.bytes;
         let link = self.delta.at_mut(place);
