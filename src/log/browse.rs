@@ -1,7 +1,10 @@
 //! Looking up records of a log that is being written: newest or oldest first, a few at a time.
 //!
-//! The way to a record leads over the heads of those before it in its segment, without their payloads. Checksums are
-//! checked of what is given out; the chain is the business of those who read all of it.
+//! The way to a record leads over the heads of those before it in its segment, without their payloads, and begins at
+//! the nearest of the [`Waypoints`] that earlier ways have left. Checksums are checked of what is given out; the chain is
+//! the business of those who read all of it.
+
+mod waypoints;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,6 +14,7 @@ use super::directory::LogDirectory;
 use super::disk::DiskFile;
 use super::record::{HEADER_BYTES, LogId, MAGIC, OperationId, RECORD_BYTES, Record, RecordError, field, is_known};
 use super::segment::{self, Reader};
+pub(crate) use waypoints::Waypoints;
 
 /// A record of the log, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct BrowsedRecord {
     pub time_ms: u64,
     /// Which operation it carries.
     pub operation: OperationId,
+    /// Whether that was refused.
+    pub is_refused: bool,
     /// What it carries.
     pub payload: Vec<u8>,
 }
@@ -58,11 +64,11 @@ impl LogDirectory {
     /// Looks up records, while others may append to the log and cut it.
     ///
     /// # Errors
-    /// If a segment can't be read, or one of the records, or the head of one before it, is damaged (I8).
-    pub(crate) fn browse(&self, log_id: LogId, wanted: &Wanted) -> Result<Browsed, LogError> {
+    /// If a segment can't be read, or one of the records, or the head of one that is passed, is damaged (I8).
+    pub(crate) fn browse(&self, log_id: LogId, wanted: &Wanted, waypoints: &Waypoints) -> Result<Browsed, LogError> {
         let mut cuts = 0;
         loop {
-            match self.browse_once(log_id, wanted) {
+            match self.browse_once(log_id, wanted, waypoints) {
                 // Cut between the listing of the directory and the opening of the file. What is missing for another
                 // reason is missing again.
                 Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && cuts < CUTS => {
@@ -73,9 +79,10 @@ impl LogDirectory {
         }
     }
 
-    fn browse_once(&self, log_id: LogId, wanted: &Wanted) -> Result<Browsed, LogError> {
+    fn browse_once(&self, log_id: LogId, wanted: &Wanted, waypoints: &Waypoints) -> Result<Browsed, LogError> {
         let segments = segment::list(self.disk.as_ref(), &self.path)?;
         let Some(oldest) = segments.first().map(|&(first, _)| first) else { return Ok(Browsed::default()) };
+        waypoints.forget_before(oldest);
         let mut browsed = Browsed { records: Vec::new(), oldest };
         let (mut from, mut to) = (oldest.max(*wanted.sequences.start()), *wanted.sequences.end());
         if from > to || wanted.limit == 0 {
@@ -100,7 +107,7 @@ impl LogDirectory {
                 return Err(LogError::damaged(path, 0, reason));
             }
             let file = SegmentFile { path: path.clone(), file: reader.into_file() };
-            let mut places = file.places(log_id, *first, from.max(*first)..=to.min(end))?;
+            let mut places = file.places(log_id, *first, from.max(*first)..=to.min(end), waypoints)?;
             if wanted.is_newest_first {
                 places.reverse();
             }
@@ -133,13 +140,19 @@ struct SegmentFile {
 const WINDOW_BYTES: usize = 64 * 1024;
 
 impl SegmentFile {
-    /// The places of records of the segment.
-    fn places(&self, log_id: LogId, first: u64, sequences: RangeInclusive<u64>) -> Result<Vec<Place>, LogError> {
+    /// The places of records of the segment that begins with the record `first`.
+    fn places(
+        &self,
+        log_id: LogId,
+        first: u64,
+        sequences: RangeInclusive<u64>,
+        waypoints: &Waypoints,
+    ) -> Result<Vec<Place>, LogError> {
         let mut places = Vec::new();
         let (mut window, mut start) = (Vec::new(), 0);
-        let mut offset = segment::HEADER_BYTES as u64;
-        let mut before = None;
-        for sequence in first..=*sequences.end() {
+        let (begin, mut offset) = waypoints.nearest(first, *sequences.start());
+        let (mut before, mut passed) = (None, Vec::new());
+        for sequence in begin..=*sequences.end() {
             let mut at = (offset - start) as usize;
             if at + HEADER_BYTES > window.len() {
                 (at, start) = (0, offset);
@@ -150,12 +163,16 @@ impl SegmentFile {
                 return Err(self.not_there(offset, before, sequence));
             };
             let place = Place { offset, length };
+            if offset >= passed.last().map_or(0, |&(_, offset)| offset) + WINDOW_BYTES as u64 {
+                passed.push((sequence, offset));
+            }
             if sequence >= *sequences.start() {
                 places.push(place);
             }
             before = Some(place);
             offset += length as u64;
         }
+        waypoints.learn(first, &passed);
         Ok(places)
     }
 
@@ -197,6 +214,7 @@ impl SegmentFile {
             sequence: record.sequence,
             time_ms: record.time_ms,
             operation: record.operation,
+            is_refused: record.is_refused,
             payload: record.payload.to_vec(),
         })
     }
@@ -229,111 +247,4 @@ fn length_of(head: &[u8], log_id: LogId, sequence: u64) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::log::disk::RealDisk;
-    use crate::log::{Beginning, Log};
-
-    fn directory(dir: &Path) -> LogDirectory {
-        LogDirectory { segment_bytes: 4_096, ..LogDirectory::new(Arc::new(RealDisk), dir.to_owned()) }
-    }
-
-    fn payload(sequence: u64) -> Vec<u8> {
-        vec![0xff; 1 + (sequence as usize * 131) % 700]
-    }
-
-    fn append(log: &mut Log, count: u64) {
-        for _ in 0..count {
-            let sequence = log.next_sequence();
-            log.append(sequence * 10, OperationId([sequence as u8; 16]), &payload(sequence)).unwrap();
-        }
-        log.write().unwrap();
-    }
-
-    fn newest_first(sequences: RangeInclusive<u64>, limit: u64, bytes: usize) -> Wanted {
-        Wanted { sequences, limit, bytes, is_newest_first: true }
-    }
-
-    fn oldest_first(sequences: RangeInclusive<u64>, limit: u64, bytes: usize) -> Wanted {
-        Wanted { is_newest_first: false, ..newest_first(sequences, limit, bytes) }
-    }
-
-    #[track_caller]
-    fn assert_browses(directory: &LogDirectory, log: &Log, wanted: &Wanted, expected: &[u64]) {
-        let browsed = directory.browse(log.id(), wanted).unwrap();
-        let found: Vec<u64> = browsed.records.iter().map(|record| record.sequence).collect();
-        assert_eq!(found, expected, "{wanted:?}");
-        for record in &browsed.records {
-            let sequence = record.sequence;
-            assert_eq!((record.time_ms, &record.payload), (sequence * 10, &payload(sequence)));
-            assert_eq!(record.operation, OperationId([sequence as u8; 16]));
-        }
-    }
-
-    #[test]
-    fn any_record_is_found_over_all_segments_and_after_a_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let directory = directory(dir.path());
-        let mut log = directory.begin(Beginning::genesis()).unwrap();
-        append(&mut log, 60);
-        assert!(directory.segments().unwrap().len() > 4);
-        let all: Vec<u64> = (1..=60).collect();
-        let many = 1 << 20;
-        for from in 1..=60u64 {
-            for limit in [1, 2, 7, 60] {
-                let end = (from + limit - 1).min(60);
-                let up: Vec<u64> = (from..=end).collect();
-                assert_browses(&directory, &log, &oldest_first(from..=60, limit, many), &up);
-                let down: Vec<u64> = (from.saturating_sub(limit - 1).max(1)..=from).rev().collect();
-                assert_browses(&directory, &log, &newest_first(0..=from, limit, many), &down);
-            }
-        }
-        assert_browses(&directory, &log, &oldest_first(1..=60, 0, many), &[]);
-        assert_browses(&directory, &log, &oldest_first(RangeInclusive::new(61, 60), 9, many), &[]);
-        assert_browses(&directory, &log, &oldest_first(1..=60, u64::MAX, many), &all);
-        // As many as fit, and one in any case.
-        assert_browses(&directory, &log, &oldest_first(3..=60, 60, 0), &[3]);
-        assert_browses(&directory, &log, &oldest_first(1..=60, 60, 132 + 263), &[1, 2]);
-        assert_browses(&directory, &log, &newest_first(0..=2, 60, 132 + 262), &[2]);
-
-        log.sync().unwrap();
-        assert!(log.cut_before(40).unwrap() > 0);
-        let oldest = log.first_sequence().unwrap();
-        assert!(oldest > 20, "{oldest}");
-        let left: Vec<u64> = (oldest..=60).collect();
-        assert_browses(&directory, &log, &oldest_first(1..=60, 60, many), &left);
-        assert_browses(&directory, &log, &newest_first(0..=oldest + 1, 60, many), &[oldest + 1, oldest]);
-        assert_browses(&directory, &log, &newest_first(0..=oldest - 1, 60, many), &[]);
-        assert_eq!(directory.browse(log.id(), &newest_first(0..=60, 1, many)).unwrap().oldest, oldest);
-    }
-
-    #[test]
-    fn damage_is_named_where_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let directory = directory(dir.path());
-        let mut log = directory.begin(Beginning::genesis()).unwrap();
-        append(&mut log, 5);
-        let path = dir.path().join(segment::file_name(1));
-        let whole = std::fs::read(&path).unwrap();
-        let third = directory.browse(log.id(), &oldest_first(3..=3, 1, 0)).unwrap().records[0].offset;
-        let browse = |wanted: &Wanted| directory.browse(log.id(), wanted);
-        // In the payload, the sequence, the length, the magic, the checksum.
-        for byte in [120, 41, 8, 1, 5] {
-            let mut bytes = whole.clone();
-            bytes[third as usize + byte] ^= 1;
-            std::fs::write(&path, bytes).unwrap();
-            match browse(&oldest_first(1..=5, 5, 1 << 20)) {
-                Err(LogError::Damaged { path: at, offset, .. }) => assert_eq!((&at, offset), (&path, third), "{byte}"),
-                other => panic!("{byte}: {other:?}"),
-            }
-            assert_eq!(browse(&oldest_first(1..=2, 5, 1 << 20)).unwrap().records.len(), 2);
-        }
-        std::fs::write(&path, &whole).unwrap();
-        // What was never written is no record, and neither is one of another log.
-        assert!(matches!(browse(&oldest_first(6..=6, 1, 0)), Err(LogError::Damaged { .. })));
-        assert!(directory.browse(LogId([9; 16]), &oldest_first(1..=5, 5, 1 << 20)).is_err());
-    }
-}
+mod tests;
