@@ -474,6 +474,10 @@ fn what_no_link_answers_goes_where_the_host_says() {
         for (host, path, answer) in [
             ("f.example", "/any", format!("302 https://to.example/ {kept}")),
             ("unknown.example", "/any", format!("302 https://www.example.com/any {kept}")),
+            // No way around it: neither of these is a name that links of any host answer for.
+            ("*", "/any", format!("302 https://www.example.com/any {kept}")),
+            ("*.", "/any", format!("302 https://www.example.com/any {kept}")),
+            ("", "/any", format!("302 https://www.example.com/any {kept}")),
             ("www.example.com", "/any", "404 - no-store".to_owned()),
             ("stray.example", "/own", format!("302 https://to.example/ {kept}")),
         ] {

@@ -47,7 +47,7 @@ pub use stats::{
     TimeRange, TopLink, Uniques,
 };
 pub use text::SharedText;
-pub use uses::{Uses, UsesError, UsesSaver};
+pub use uses::{Uses, UsesError, UsesNews, UsesSaver, UsesStatus};
 pub use visit::{
     Agent, AgentCache, AgentEntry, AgentListError, AgentLists, Countries, CountriesError, DayKey, REFERRER_ADDRESS,
     REFERRER_BYTES, ReferrerBuffer, SharedAgents, TrustedProxies, TrustedProxiesError, USER_AGENT_BYTES,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::apply::{self, Origin, State};
+use super::apply::{self, Origin, Rules, State};
 use super::read;
 use super::snapshot::{End, Overlay};
 use super::tables::Tables;
@@ -64,6 +64,11 @@ pub(super) struct Staged {
 }
 
 impl Staged {
+    /// The value of a typed key that is no entry, if the group has changed that: None in it is none.
+    pub(super) fn value(&self, typed: &[u8]) -> Option<Option<&[u8]>> {
+        self.values.get(typed).map(|value| value.as_deref())
+    }
+
     /// Takes note of an operation of the group.
     pub(super) fn remember(&mut self, id: OperationId, operation: Operation) {
         self.operations.insert(id, operation);
@@ -102,6 +107,7 @@ enum Before {
 
 /// A record that is read back from the log, as far as it concerns a batch.
 pub(super) struct ReplayedRecord {
+    pub(super) rules: Rules,
     pub(super) sequence: u64,
     pub(super) time_ms: u64,
     pub(super) chain: ChainHash,
@@ -182,7 +188,7 @@ fn forget_uses(views: &Views, ended: &mut Vec<LinkId>) {
     }
 }
 
-fn read_host(name: &str, value: Option<&[u8]>) -> Result<Option<Arc<HostRecord>>, StoreError> {
+pub(super) fn read_host(name: &str, value: Option<&[u8]>) -> Result<Option<Arc<HostRecord>>, StoreError> {
     let damaged = |error| StoreError::Damaged { key: name.to_owned(), error };
     value.map(|value| decode_host(name.as_bytes(), value).map(Arc::new)).transpose().map_err(damaged)
 }
@@ -241,6 +247,11 @@ impl Applier {
         })
     }
 
+    /// The hosts and tokens that the store holds.
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
@@ -272,25 +283,26 @@ impl Applier {
     }
 
     /// Judges a batch against the state and what is staged. Accepted, its changes are staged; refused, nothing
-    /// changes.
+    /// changes, and beside the refusal stands the place of the command that was refused.
     pub(super) fn judge(
         &self,
         staged: &mut Staged,
         change: &Change,
         sequence: u64,
         time_ms: u64,
-    ) -> Result<Result<Accepted, Refusal>, StoreError> {
+        rules: Rules,
+    ) -> Result<Result<Accepted, (Refusal, usize)>, StoreError> {
         let mut state = Judged { applier: self, staged, undo: Vec::new(), changed: Vec::new() };
         let mut accepted = Accepted { outcomes: Vec::new(), changes: Vec::new() };
         for index in 0..apply::commands(change) {
-            match apply::apply(&mut state, change, Origin { sequence, index, time_ms })? {
+            match apply::apply(&mut state, change, Origin { sequence, index, time_ms, rules })? {
                 Ok(outcome) => {
                     accepted.outcomes.push(outcome);
                     accepted.changes.push(std::mem::take(&mut state.changed));
                 }
                 Err(refusal) => {
                     state.take_back();
-                    return Ok(Err(refusal));
+                    return Ok(Err((refusal, index)));
                 }
             }
         }
@@ -352,7 +364,7 @@ impl Applier {
     /// Applies a batch that was read back from the log as the next record. What of it the store has already is
     /// not applied again.
     pub(super) fn apply_recovered(&mut self, change: &Change, record: &ReplayedRecord) -> Result<(), StoreError> {
-        let &ReplayedRecord { sequence, time_ms, chain, operation, fingerprint } = record;
+        let &ReplayedRecord { rules, sequence, time_ms, chain, operation, fingerprint } = record;
         let named = |result| {
             (operation != OperationId::NONE).then_some((operation, Operation { time_ms, fingerprint, result }))
         };
@@ -363,18 +375,18 @@ impl Applier {
                 for index in done..apply::commands(change) {
                     self.make_room(WRITES_PER_COMMAND, index as u64)?;
                     // The state is the one after the commands before, so this one has the outcome that it had.
-                    let _ = apply::apply(self, change, Origin { sequence, index, time_ms })?;
+                    let _ = apply::apply(self, change, Origin { sequence, index, time_ms, rules })?;
                 }
                 self.record_applied(chain);
                 Ok(())
             }
-            None => match self.judge(&mut Staged::default(), change, sequence, time_ms)? {
+            None => match self.judge(&mut Staged::default(), change, sequence, time_ms, rules)? {
                 Ok(accepted) => {
                     let outcomes = accepted.outcomes.clone();
                     self.apply_accepted(accepted, named(Ok(outcomes)), chain)
                 }
                 // A refusal is an outcome like any other: the same on every node.
-                Err(refusal) => self.apply_refused(named(Err(refusal)), chain),
+                Err((refusal, _)) => self.apply_refused(named(Err(refusal)), chain),
             },
         }
     }
@@ -480,6 +492,7 @@ impl Applier {
         &mut self,
         set: SetId,
         time_ms: u64,
+        rules: Rules,
         chain: ChainHash,
         read_part: &mut dyn FnMut(Location) -> Result<(u64, Vec<Command>), E>,
         applied: &mut dyn FnMut(Outcome),
@@ -491,7 +504,7 @@ impl Applier {
             for (index, command) in commands.iter().enumerate() {
                 if count >= done {
                     self.make_room(writes_of(command), count)?;
-                    let outcome = apply::apply_to_link(self, command, Origin { sequence, index, time_ms })?;
+                    let outcome = apply::apply_of_set(self, command, Origin { sequence, index, time_ms, rules })?;
                     applied(outcome.expect("a command of a set is accepted in any state"));
                 }
                 count += 1;

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::limits::CHANGES_BYTES;
 use crate::link::{Actor, Authored, Payload, decode_authored};
 use crate::log::disk::RealDisk;
-use crate::log::{BrowsedRecord, LogDirectory, LogError, LogId, OperationId, Wanted};
+use crate::log::{BrowsedRecord, LogDirectory, LogError, LogId, OperationId, Wanted, Waypoints};
 use crate::store::StoreError;
 
 /// Which records, and in which order.
@@ -27,7 +27,10 @@ pub struct ChangeRecord {
     pub actor: Actor,
     /// Its name, if it was given one.
     pub operation: Option<OperationId>,
-    /// What was asked for. Whether it was granted is not in the log, but most of what is refused is not, either.
+    /// Whether it was refused: it is in the log only so that the operation is not made later, when it is sent again.
+    /// Records before version 4 don't say so. What was refused and has no name is not in the log.
+    pub is_refused: bool,
+    /// What was asked for.
     pub payload: Payload,
 }
 
@@ -55,7 +58,8 @@ pub enum ChangesError {
 
 impl Engine {
     /// Records of the log that were acknowledged: at most `limit`, and about [`CHANGES_BYTES`] of what they carry, but
-    /// one in any case if there is one. Reads the heads of all records that stand before them in the same segment.
+    /// one in any case if there is one. The first time that a segment is asked for, the heads of all records before
+    /// them in it are read; then those of a few.
     ///
     /// # Errors
     /// If log or store can't be read, or one of these records is damaged (I8).
@@ -63,13 +67,14 @@ impl Engine {
         let directory = LogDirectory::new(std::sync::Arc::new(RealDisk), self.config.data.join("log"));
         // What is behind it may not be durable yet, or never be.
         let newest = self.store.get()?.position()?.map_or(0, |position| position.sequence);
-        Ok(changes(&directory, self.log_id, newest, range, limit)?)
+        Ok(changes(&directory, self.log_id, &self.waypoints, newest, range, limit)?)
     }
 }
 
 fn changes(
     directory: &LogDirectory,
     log_id: LogId,
+    waypoints: &Waypoints,
     newest: u64,
     range: ChangesRange,
     limit: usize,
@@ -80,17 +85,17 @@ fn changes(
         ChangesRange::After(sequence) => (sequence.saturating_add(1)..=newest, false),
     };
     let wanted = Wanted { sequences, limit: limit as u64, bytes: CHANGES_BYTES, is_newest_first };
-    let browsed = directory.browse(log_id, &wanted)?;
+    let browsed = directory.browse(log_id, &wanted, waypoints)?;
     let records = browsed.records.into_iter().map(decode).collect::<Result<_, _>>()?;
     Ok(ChangesPage { records, oldest: browsed.oldest, newest })
 }
 
 fn decode(record: BrowsedRecord) -> Result<ChangeRecord, LogError> {
-    let BrowsedRecord { path, offset, sequence, time_ms, operation, payload } = record;
+    let BrowsedRecord { path, offset, sequence, time_ms, operation, is_refused, payload } = record;
     match decode_authored(&payload) {
         Ok(Authored { actor, payload }) => {
             let operation = (operation != OperationId::NONE).then_some(operation);
-            Ok(ChangeRecord { sequence, time_ms, actor, operation, payload })
+            Ok(ChangeRecord { sequence, time_ms, actor, operation, is_refused, payload })
         }
         // Its bytes are the ones that were written.
         Err(error) => Err(LogError::OtherVersion { path, offset, reason: error.to_string() }),

@@ -62,21 +62,15 @@ pub(super) enum GroupFailure {
 
 /// What is left of a verdict when the group that it was made in failed.
 fn after<T>(failure: Option<&GroupFailure>, result: Result<T, SubmitError>) -> Result<T, SubmitError> {
+    let Some(failure) = failure else { return result };
     match (failure, result) {
-        (
-            Some(GroupFailure::TakenBack(reason)),
-            Ok(_) | Err(SubmitError::Refused(_) | SubmitError::OperationReused(_)),
-        ) => Err(SubmitError::Paused { reason: reason.clone() }),
-        (Some(GroupFailure::Unknown(reason) | GroupFailure::Behind(reason)), Ok(_)) => {
+        (_, Err(error)) if !error.rests_on_state() => Err(error),
+        (GroupFailure::TakenBack(reason), _) => Err(SubmitError::Paused { reason: reason.clone() }),
+        (GroupFailure::Unknown(reason) | GroupFailure::Behind(reason), Ok(_)) => {
             Err(SubmitError::OutcomeUnknown { reason: reason.clone() })
         }
         // It may rest on a change of the group, which is not certain any more.
-        (Some(GroupFailure::Unknown(reason)), Err(SubmitError::Refused(_) | SubmitError::OperationReused(_))) => {
-            Err(SubmitError::Closed { reason: reason.clone() })
-        }
-        (Some(GroupFailure::Behind(reason)), Err(SubmitError::Refused(_) | SubmitError::OperationReused(_))) => {
-            Err(SubmitError::Paused { reason: reason.clone() })
-        }
-        (_, result) => result,
+        (GroupFailure::Unknown(reason), Err(_)) => Err(SubmitError::Closed { reason: reason.clone() }),
+        (GroupFailure::Behind(reason), Err(_)) => Err(SubmitError::Paused { reason: reason.clone() }),
     }
 }

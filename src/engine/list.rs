@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::Engine;
 use super::read::{decode_entry, stored_entry};
@@ -18,11 +19,12 @@ use crate::store::{Store, StoreError, keyspace};
 pub struct LinkFilter {
     /// They have this host; `*` are those of any host only.
     pub host: Option<Host>,
-    /// Their path and query begin with this.
+    /// Their path and query begin with this; in any case, where their host ignores that and hosts are named.
     pub path_prefix: Option<String>,
     /// They have this tag.
     pub tag: Option<Tag>,
-    /// Target or title hold this, whether ASCII letters are upper case or lower case.
+    /// Target or title hold this, whether ASCII letters are upper case or lower case; or the target holds what a URL has
+    /// instead.
     pub text: Option<String>,
     /// They are in this state.
     pub state: Option<LinkState>,
@@ -76,13 +78,20 @@ impl Engine {
         limit: usize,
         effort: Effort,
     ) -> Result<LinkPage, StoreError> {
-        list(self.store.get()?.as_ref(), filter, moment, after, limit, effort)
+        let tables = self.tables();
+        let ignores_case = |host: &Host| {
+            let host = tables.host(host.as_str().as_bytes());
+            host.is_some_and(|host| host.record.settings.folding().case)
+        };
+        let prefixes = prefixes(filter, ignores_case);
+        list(self.store.get()?.as_ref(), filter, &prefixes, moment, after, limit, effort)
     }
 }
 
 fn list(
     store: &dyn Store,
     filter: &LinkFilter,
+    prefixes: &[String],
     moment: Moment<'_>,
     after: Option<&LinkKey>,
     limit: usize,
@@ -98,14 +107,14 @@ fn list(
         entries: effort.entries.max(1),
         end: Instant::now() + Duration::from_millis(effort.time_ms),
     };
-    for prefix in prefixes(filter) {
+    for prefix in prefixes {
         let after = match after.map(LinkKey::as_str) {
-            Some(after) if after.starts_with(&prefix) => Some(after),
+            Some(after) if after.starts_with(prefix) => Some(after),
             // The last page ended behind it.
-            Some(after) if *after > *prefix => continue,
+            Some(after) if *after > **prefix => continue,
             _ => None,
         };
-        if listing.scan(&prefix, after)?.is_break() {
+        if listing.scan(prefix, after)?.is_break() {
             let key = std::str::from_utf8(&listing.last).ok().and_then(LinkKey::from_canonical);
             listing.page.next = Some(key.ok_or_else(|| no_key(&listing.last))?);
             break;
@@ -115,7 +124,7 @@ fn list(
 }
 
 /// With what the keys begin that can pass, in order. None of them begins with another.
-fn prefixes(filter: &LinkFilter) -> Vec<String> {
+fn prefixes(filter: &LinkFilter, ignores_case: impl Fn(&Host) -> bool) -> Vec<String> {
     let hosts = match &filter.host {
         Some(host) if filter.hosts.is_empty() || filter.hosts.contains(host) => std::slice::from_ref(host),
         Some(_) => return Vec::new(),
@@ -124,6 +133,9 @@ fn prefixes(filter: &LinkFilter) -> Vec<String> {
     };
     let path = LinkKey::path_prefix(filter.path_prefix.as_deref().unwrap_or_default());
     let mut prefixes: Vec<String> = hosts.iter().map(|host| format!("{host}{path}")).collect();
+    // Beside those of before the host ignored case: these are kept as they were.
+    let folded = hosts.iter().filter(|host| ignores_case(host));
+    prefixes.extend(folded.map(|host| format!("{host}{}", LinkKey::fold_prefix(&path))));
     prefixes.sort_unstable();
     prefixes.dedup();
     prefixes
@@ -194,7 +206,8 @@ struct Test<'a> {
     moment: Moment<'a>,
     /// What paths must begin with, if there is no prefix that holds it.
     path_prefix: Option<String>,
-    text: Option<Finder<'static>>,
+    /// Any of these; none is no demand.
+    texts: Vec<Finder<'static>>,
     folded: Vec<u8>,
 }
 
@@ -202,9 +215,10 @@ impl<'a> Test<'a> {
     fn new(filter: &'a LinkFilter, moment: Moment<'a>) -> Self {
         let of_every_host = filter.host.is_none() && filter.hosts.is_empty();
         let path_prefix = filter.path_prefix.as_deref().filter(|_| of_every_host).map(LinkKey::path_prefix);
-        let text = filter.text.as_ref().filter(|text| !text.is_empty());
-        let text = text.map(|text| Finder::new(&text.to_ascii_lowercase()).into_owned());
-        Test { filter, moment, path_prefix, text, folded: Vec::new() }
+        let text = filter.text.as_deref().filter(|text| !text.is_empty());
+        let texts = text.into_iter().flat_map(spellings);
+        let texts = texts.map(|text| Finder::new(&text.to_ascii_lowercase()).into_owned()).collect();
+        Test { filter, moment, path_prefix, texts, folded: Vec::new() }
     }
 
     fn passes(&mut self, link: &Link) -> bool {
@@ -223,15 +237,30 @@ impl<'a> Test<'a> {
     }
 
     fn has_text(&mut self, link: &Link) -> bool {
-        let Some(text) = &self.text else { return true };
+        if self.texts.is_empty() {
+            return true;
+        }
         let target = link.destination.target().map(|target| target.as_str());
         let title = link.options.title.as_ref().map(|title| title.as_str());
         [target, title].into_iter().flatten().any(|hay| {
             self.folded.clear();
             self.folded.extend(hay.bytes().map(|byte| byte.to_ascii_lowercase()));
-            text.find(&self.folded).is_some()
+            self.texts.iter().any(|text| text.find(&self.folded).is_some())
         })
     }
+}
+
+/// A text, and how a URL has it: it is percent-encoded, or is a host, with a path behind it or not.
+fn spellings(text: &str) -> Vec<String> {
+    let mut spellings = vec![text.to_owned()];
+    if !text.is_ascii() {
+        let encoded = |text: &str| utf8_percent_encode(text, CONTROLS).to_string();
+        spellings.push(encoded(text));
+        let (scheme, rest) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        spellings.extend(Host::parse(host).map(|host| format!("{scheme}{host}{}", encoded(path))).ok());
+    }
+    spellings
 }
 
 #[cfg(test)]

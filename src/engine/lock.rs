@@ -1,7 +1,8 @@
 //! One process per data directory.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,10 +90,18 @@ impl DirectoryLock {
     }
 }
 
-/// Creates a directory and what is missing above it, so that a crash can't take it back with all that is in it.
+/// Creates a directory and what is missing above it, so that a crash can't take it back with all that is in it. Only its
+/// owner may look into it: notes, targets that are not published yet, and hashes of tokens lie there.
 pub(super) fn create_durably(dir: &Path) -> std::io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
-    std::fs::create_dir_all(dir)?;
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(dir) {
+        // As it is.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        created => created?,
+    }
     for dir in missing {
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent)?.sync_all()?;

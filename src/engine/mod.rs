@@ -4,22 +4,23 @@
 //!   [`ReaderPool`] the threads that read the store when the caches don't know.
 //! - The write path: [`Engine::submit`] and [`Engine::begin_set`] hand changes to the one writer (I2), which
 //!   appends them to the log, applies them to the store, invalidates the caches and answers, in this order.
+//! - `admission`: whether a change is judged at all: whether its token still holds, and a host may have one more code.
 //! - [`apply`]: what a record does to the state, as a pure function (I3).
 //! - [`snapshot`]: the whole state in one file that no store knows: the backup.
 //! - [`restore()`], [`rebuild()`], [`verify_directory`]: from a backup to a data directory, to another store, and what is
 //!   wrong with either.
 //! - `tables`: hosts and tokens in memory; `views`: what the writer brings up to date before it acknowledges a change.
 //! - `decide`: what is answered, of a link, its state and the settings of the host, as a pure function.
-//! - `list`, `changes`: pages of links, and of the records of the log. `codes`: how many are generated.
+//! - `list`, `changes`: pages of links, and of the records of the log.
 //! - `clicks`: what counting clicks asks about links.
 //! - `key_filter`, `preload`, `scan`: reads all entries, to know which keys there are, and to fill the cache.
 //! - `recover`: from a store that is deleted, behind, or of no use back to one that holds the whole log.
 
+mod admission;
 mod applier;
 pub mod apply;
 mod changes;
 mod clicks;
-mod codes;
 mod decide;
 mod digest;
 mod error;
@@ -81,11 +82,11 @@ pub use tables::{HeldTables, HostEntry, HostView, Tables};
 pub use verify::{DirectoryReport, SnapshotReport, StoreReport, verify_directory, verify_file};
 
 use crate::cache::HeldFilter;
-use crate::clicks::{Clicks, ClicksConfig, OwnedClicks, Recorder, Stats, Uses, UsesError, UsesSaver};
+use crate::clicks::{Clicks, ClicksConfig, OwnedClicks, Recorder, Stats, Uses, UsesError, UsesNews, UsesSaver};
 use crate::config::Durability;
-use crate::limits::DISK_RESERVE_BYTES;
+use crate::limits::{DISK_RESERVE_BYTES, USES_LINKS};
 use crate::link::{Actor, Change, Command, Link, LinkId, LinkKey, Outcome, StoredEntry};
-use crate::log::{LogId, OperationId};
+use crate::log::{LogId, OperationId, Waypoints};
 use crate::store::{Store, StoreError, StoreKind, keyspace};
 use ground::Ground;
 use health::SharedHealth;
@@ -156,6 +157,8 @@ impl EngineConfig {
 pub struct Engine {
     config: EngineConfig,
     log_id: LogId,
+    /// Where records of the log are, as far as they were asked for.
+    waypoints: Waypoints,
     views: Arc<Views>,
     store: Arc<StoreSlot>,
     requests: Requests,
@@ -212,7 +215,18 @@ impl OwnedEngine {
         let open = |clicks| OwnedClicks::open(clicks, Arc::clone(&ground.log.disk), tags());
         let owned_clicks = config.clicks.as_ref().map(open).transpose()?;
         let clicks = owned_clicks.as_ref().map(|owned| Arc::clone(owned.clicks()));
-        let engine = Arc::new(Engine { config, log_id, views, store, requests, health, snapshot, clicks, _lock: lock });
+        let engine = Arc::new(Engine {
+            config,
+            log_id,
+            waypoints: Waypoints::default(),
+            views,
+            store,
+            requests,
+            health,
+            snapshot,
+            clicks,
+            _lock: lock,
+        });
         Ok((OwnedEngine { engine, ground, writer, snapshots, uses, clicks: owned_clicks }, report))
     }
 
@@ -250,12 +264,17 @@ impl OwnedEngine {
     }
 }
 
-/// Says on stderr that clicks can't be saved, and that they can again.
-fn tell_of_uses(saved: Result<(), UsesError>) {
+/// Says on stderr that clicks can't be saved, and that they can again, or that no more links are counted.
+fn tell_of_uses(saved: Result<UsesNews, UsesError>) {
     let mut stderr = std::io::stderr();
     // Where stderr is closed, `eprintln!` would panic.
     let _ = match saved {
-        Ok(()) => writeln!(stderr, "carom: the clicks of links with `max_clicks` are saved again"),
+        Ok(UsesNews::SavedAgain) => writeln!(stderr, "carom: the clicks of links with `max_clicks` are saved again"),
+        Ok(UsesNews::Full) => writeln!(
+            stderr,
+            "carom: WARNING: the clicks of {USES_LINKS} links with `max_clicks` are counted, the most there can be: others \
+             are answered as if theirs were used up. Delete those that are used up"
+        ),
         Err(error) => writeln!(
             stderr,
             "carom: the clicks of links with `max_clicks` can't be saved: {error}. They are counted on, and saved when \

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::OpenError;
 use super::applier::{self, Applier};
+use super::apply::Rules;
 use super::ground::Ground;
 use super::snapshot::{self, LoadError, SnapshotError};
 use super::views::Views;
@@ -220,6 +221,7 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
     let mut records = 0;
     while let Some((location, record)) = replay.next()? {
         let (sequence, time_ms, operation) = (record.sequence, record.time_ms, record.operation);
+        let rules = Rules::of(record.version);
         let fingerprint = match operation {
             OperationId::NONE => [0; 16],
             _ => Operation::fingerprint_of(record.payload),
@@ -230,7 +232,7 @@ pub(super) fn replay(log: &Log, applier: &mut Applier) -> Result<u64, OpenError>
             collect(applier, payload, sequence, location);
             continue;
         }
-        let place = applier::ReplayedRecord { sequence, time_ms, chain: replay.chain(), operation, fingerprint };
+        let place = applier::ReplayedRecord { rules, sequence, time_ms, chain: replay.chain(), operation, fingerprint };
         apply_record(log, applier, payload, &place, location)?;
         records += 1;
     }
@@ -264,7 +266,7 @@ fn apply_record(
         Payload::SetPart(set, _) => applier.add_part(set, location, record.chain),
         Payload::SetCommit(set) => {
             let read = &mut |location| read_part(log, location);
-            applier.commit_set(set, record.time_ms, record.chain, read, &mut |_| {})?;
+            applier.commit_set(set, record.time_ms, record.rules, record.chain, read, &mut |_| {})?;
         }
     }
     Ok(())

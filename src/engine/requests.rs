@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use super::set::{Place, SetSummary};
 use super::snapshot::Begun;
 use crate::config::Durability;
-use crate::limits::{BATCH_COMMANDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
-use crate::link::{Actor, Change, Command, Outcome, Refusal, SetId};
+use crate::limits::{BATCH_COMMANDS, CODE_GUESS_ODDS, OPEN_SETS, RECORD_PAYLOAD_BYTES, WRITER_QUEUE};
+use crate::link::{Actor, Change, Command, Outcome, Refusal, SetId, TokenId};
 use crate::log::OperationId;
 
 /// That a change was made: it is as durable as said, and every later request sees it (I1, I5).
@@ -25,9 +25,10 @@ pub struct Acknowledged<T> {
 /// Why a change was not made, or may not have been.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SubmitError {
-    /// A precondition was not met. Nothing changed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    /// A precondition was not met. Nothing changed. Beside it the place of the command that was refused, from 0, among
+    /// those of the change; None if the answer is that of an operation which was refused before.
+    #[error("{0}")]
+    Refused(Refusal, Option<usize>),
     /// More than a record takes. Nothing changed.
     #[error(
         "the batch has {commands} commands and {bytes} bytes; at most {BATCH_COMMANDS} commands and \
@@ -45,6 +46,22 @@ pub enum SubmitError {
     /// The operation id was given to other commands before. Nothing changed.
     #[error("the operation id {0} was used for other commands within the last 24 hours. Give each operation its own")]
     OperationReused(OperationId),
+    /// The token by which it is asked for was revoked or has expired since the request came. Nothing changed.
+    #[error("the token {0} was revoked or has expired since the request began")]
+    TokenEnded(TokenId),
+    /// With one more generated code, a guess would find one too often. Nothing changed.
+    #[error(
+        "there are {found} codes of {length} characters on the host `{host}`; with more, a guess would find one more \
+         often than once in {CODE_GUESS_ODDS} times. Raise its code_length above {length}, or choose a key"
+    )]
+    CodesExhausted {
+        /// On which host.
+        host: String,
+        /// Of this length, in characters.
+        length: u8,
+        /// How many there are.
+        found: u64,
+    },
     /// No change can be made just now. Nothing changed.
     #[error("no change is accepted just now: {reason}. Nothing was changed. It goes on by itself when that is over")]
     Paused {
@@ -72,6 +89,17 @@ pub enum SubmitError {
 impl SubmitError {
     fn ended() -> Self {
         SubmitError::Closed { reason: "the writer has ended".to_owned() }
+    }
+
+    /// Whether it may rest on what is not durable yet: on a change before it.
+    pub(super) fn rests_on_state(&self) -> bool {
+        matches!(
+            self,
+            SubmitError::Refused(..)
+                | SubmitError::OperationReused(_)
+                | SubmitError::TokenEnded(_)
+                | SubmitError::CodesExhausted { .. }
+        )
     }
 
     /// The writer took the request and ended before it answered.

@@ -49,9 +49,11 @@ pub fn resolve<L: Lookup, T>(
     host: &HostView<'_>,
     mut use_link: impl FnMut(Found<'_>) -> T,
 ) -> Result<Resolved<T>, L::Error> {
-    let mut found = find_folded(lookup, key, host.folding(), &mut use_link)?;
+    let mut found = None;
+    if !key.is_any_host() {
+        found = find_folded(lookup, key, host.folding(), &mut use_link)?;
+    }
     if found.is_none()
-        && !key.is_any_host()
         && let Some(folding) = host.folding_of_any()
     {
         key.turn_to_any_host();
@@ -117,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Tables;
-    use crate::engine::apply::{Origin, State, apply_to_link};
+    use crate::engine::apply::{Origin, Rules, State, apply_of_set};
     use crate::link::{
         Action, Command, Destination, HostRecord, HostSettings, LinkId, LinkKey, Precondition, Status, StoredEntry,
         Target, UnknownHosts,
@@ -182,13 +184,17 @@ mod tests {
             let target = Target::parse(&format!("https://to.example/{}", source.replace('/', "_"))).unwrap();
             let action = Action::Put(Destination::new(Status::Found, Some(target)).unwrap());
             let command = Command { key: LinkKey::parse(source).unwrap(), action, precondition: Precondition::None };
-            apply_to_link(self, &command, Origin { sequence: 1, index: 0, time_ms: 0 }).unwrap().unwrap();
+            apply_of_set(self, &command, Origin { sequence: 1, index: 0, time_ms: 0, rules: Rules::default() })
+                .unwrap()
+                .unwrap();
         }
 
         fn delete(&mut self, source: &str) {
             let key = LinkKey::parse(source).unwrap();
             let command = Command { key, action: Action::Delete, precondition: Precondition::None };
-            apply_to_link(self, &command, Origin { sequence: 1, index: 0, time_ms: 0 }).unwrap().unwrap();
+            apply_of_set(self, &command, Origin { sequence: 1, index: 0, time_ms: 0, rules: Rules::default() })
+                .unwrap()
+                .unwrap();
         }
 
         /// The target, and whether the link is keyed with the query.

@@ -87,6 +87,8 @@ pub struct Restored {
     pub manifest: Manifest,
     /// What is in the store that was built from it: the same.
     pub state: StateDigest,
+    /// How many tokens of the admin API came with it. They hold again as they did when the backup was taken.
+    pub tokens: usize,
 }
 
 /// Makes a data directory of a backup. It goes on with the log that the backup was taken of, behind the record where it
@@ -118,11 +120,11 @@ pub fn restore(file: &Path, config: &EngineConfig) -> Result<Restored, RestoreEr
     }
     let SnapshotHeader { log_id, epoch, sequence, chain, .. } = header;
     drop(ground.log.begin(Beginning { log_id, epoch: epoch + 1, sequence, chain })?);
-    let state = build(lock, config).map_err(|error| RestoreError::NotBuilt(Box::new(error)))?;
+    let (state, tokens) = build(lock, config).map_err(|error| RestoreError::NotBuilt(Box::new(error)))?;
     if state.hash != manifest.digest {
         return Err(RestoreError::OtherDigest(config.data.clone()));
     }
-    Ok(Restored { manifest, state })
+    Ok(Restored { manifest, state, tokens })
 }
 
 fn open(file: &Path) -> Result<FileReader, SnapshotError> {
@@ -191,12 +193,13 @@ impl From<SnapshotError> for Failed {
     }
 }
 
-/// Opens the engine, which builds the store, and closes it again.
-fn build(lock: Arc<DirectoryLock>, config: &EngineConfig) -> Result<StateDigest, NotBuilt> {
+/// Opens the engine, which builds the store, and closes it again: what is in it, and how many tokens there are.
+fn build(lock: Arc<DirectoryLock>, config: &EngineConfig) -> Result<(StateDigest, usize), NotBuilt> {
     let (owned, _) = OwnedEngine::open_locked(lock, config)?;
     let state = owned.engine().digest()?;
+    let tokens = owned.engine().tables().token_count();
     owned.close()?;
-    Ok(state)
+    Ok((state, tokens))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Engine, Health};
 use crate::cache::FilterStatus;
-use crate::clicks::{ClicksStatus, Keep};
+use crate::clicks::{ClicksStatus, Keep, UsesStatus};
 use crate::config::Durability;
 use crate::log::LogId;
 use crate::log::disk::{Disk, RealDisk};
@@ -29,6 +29,8 @@ pub struct Status {
     pub filter: FilterStatus,
     /// What is kept of clicks, and how counting them stands; None if the engine was opened without them.
     pub clicks: Option<(Keep, ClicksStatus)>,
+    /// How the links with a limit of clicks stand that were used.
+    pub uses: UsesStatus,
 }
 
 impl Status {
@@ -46,6 +48,7 @@ impl Status {
             disk_reserve_bytes: config.disk_reserve_bytes,
             filter: views.filter.status(),
             clicks: engine.clicks().map(|clicks| (clicks.keep(), clicks.status())),
+            uses: views.uses.as_ref().map(|uses| uses.status()).unwrap_or_default(),
         }
     }
 }

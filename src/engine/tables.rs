@@ -12,8 +12,7 @@ use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::link::{
-    Folding, Host, HostRecord, HostSettings, Target, TargetRefused, TokenId, TokenRecord, UnknownHosts, decode_host,
-    decode_token,
+    Folding, Host, HostRecord, HostSettings, Target, TokenId, TokenRecord, UnknownHosts, decode_host, decode_token,
 };
 use crate::store::{Store, StoreError, Write, keyspace};
 
@@ -50,17 +49,11 @@ impl HostEntry {
         }
         HostEntry {
             fields: fields.into_bytes().into(),
-            fallback_host: record.settings.fallback.as_ref().map(host_of),
+            fallback_host: record.settings.fallback.as_ref().map(|to| to.requested_host().into_bytes().into()),
             not_found_path: record.settings.not_found_target.as_ref().and_then(path_of),
             record: Arc::new(record),
         }
     }
-}
-
-/// The host of a target as the key of a request for it has it: without a dot at its end.
-fn host_of(target: &Target) -> Box<[u8]> {
-    let host = target.host();
-    host.strip_suffix('.').unwrap_or(&host).as_bytes().into()
 }
 
 /// The key of a request for a target, without its query. None if it is too long for a key.
@@ -86,7 +79,8 @@ impl<'a> HostView<'a> {
         self.own.map_or(Folding::default(), HostEntry::folding)
     }
 
-    /// How paths of links of any host are compared. None if those do not answer requests for this one.
+    /// How paths of links of any host are compared. None if those do not answer requests for this one, or for none, which
+    /// is not known either.
     pub fn folding_of_any(&self) -> Option<Folding> {
         let Some(any) = self.any else { return Some(Folding::default()) };
         let is_served = any.record.settings.unknown_hosts == UnknownHosts::Serve || self.own.is_some();
@@ -121,24 +115,14 @@ impl Tables {
         self.host(name).or(self.any.as_ref())
     }
 
-    /// Judges a target by the settings of the host that would send there, and of any host.
-    ///
-    /// # Errors
-    /// Why the host may not.
-    pub fn judge_target(&self, host: &str, target: &Target) -> Result<(), TargetRefused> {
-        let any = self.any.as_ref().map(|any| &any.record.settings);
-        match self.host(host.as_bytes()).map(|host| &host.record.settings).or(any) {
-            Some(settings) => settings.judge_target(target, any),
-            None => HostSettings::default().judge_target(target, None),
-        }
-    }
-
     /// What is set for requests to a host, by its canonical name.
     pub fn view(&self, name: &[u8]) -> HostView<'_> {
         if self.has_no_hosts() {
             return HostView::default();
         }
-        HostView { own: self.host(name).map(|entry| &**entry), any: self.any.as_deref() }
+        // A request that names no host, or says that it is `*`, is for a host without settings of its own.
+        let own = self.host(name).map(|entry| &**entry).filter(|_| name != Host::ANY.as_bytes());
+        HostView { own, any: self.any.as_deref() }
     }
 
     /// How many hosts have settings.
@@ -186,6 +170,13 @@ impl Tables {
             tables.apply(keyspace::HOST, name.as_bytes(), Some(&crate::link::encode_host(&record))).unwrap();
         }
         tables
+    }
+
+    /// Tables of these tokens.
+    #[cfg(test)]
+    pub(crate) fn of_tokens(tokens: Vec<TokenRecord>) -> Self {
+        let tokens = tokens.into_iter().map(|token| (token.id, Arc::new(token)));
+        Tables { tokens: Arc::new(tokens.collect()), ..Tables::default() }
     }
 
     /// Reads all of them from a store.

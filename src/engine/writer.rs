@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::admission::Admission;
 use super::applier::Applier;
-use super::apply;
+use super::apply::{self, Rules};
 use super::ground::Ground;
 use super::group::{Answer, Group, GroupFailure, Step};
 use super::health::SharedHealth;
@@ -213,21 +214,29 @@ impl Writer {
             return Err(SubmitError::TooLarge { commands, bytes: bytes.len() });
         }
         let time_ms = self.ground.now_ms();
+        self.admit(group, time_ms, |admission| admission.of_actor(&actor))?;
         let named = operation.map(|id| (id, Operation::fingerprint_of(&bytes)));
         if let Some((id, fingerprint)) = named
             && let Some(known) = self.read_state(|applier| applier.operation(&group.staged, id, time_ms))?
         {
             return match known.fingerprint == fingerprint {
-                true => Ok(known.result?),
+                true => known.result.map_err(|refusal| SubmitError::Refused(refusal, None)),
                 false => Err(SubmitError::OperationReused(id)),
             };
         }
+        self.admit(group, time_ms, |admission| admission.of_codes(&change))?;
         // Before the batch is staged: without room it must leave nothing behind.
         self.make_room(bytes.len(), group)?;
         let sequence = self.log.next_sequence();
-        let judged = self.read_state(|applier| applier.judge(&mut group.staged, &change, sequence, time_ms))?;
-        let result = judged.as_ref().map(|accepted| accepted.outcomes.clone()).map_err(Clone::clone);
-        let operation = named.map(|(id, fingerprint)| (id, Operation { time_ms, fingerprint, result: result.clone() }));
+        let judged =
+            self.read_state(|applier| applier.judge(&mut group.staged, &change, sequence, time_ms, Rules::default()))?;
+        let result = judged.as_ref().map(|accepted| accepted.outcomes.clone());
+        let remembered = |(id, fingerprint)| {
+            let result = result.clone().map_err(|(refusal, _)| refusal.clone());
+            (id, Operation { time_ms, fingerprint, result })
+        };
+        let operation = named.map(remembered);
+        let result = result.map_err(|(refusal, index)| SubmitError::Refused(refusal.clone(), Some(*index)));
         if let Some((id, operation)) = &operation {
             group.staged.remember(*id, operation.clone());
         }
@@ -238,15 +247,25 @@ impl Writer {
             (Err(_), None) => {}
             (Ok(accepted), operation) => {
                 let id = operation.as_ref().map_or(OperationId::NONE, |&(id, _)| id);
-                self.append(time_ms, id, &bytes, group)?;
+                self.append(time_ms, id, &bytes, false, group)?;
                 group.steps.push(Step::Accepted { accepted, operation, chain: self.log.chain() });
             }
             (Err(_), Some(operation)) => {
-                self.append(time_ms, operation.0, &bytes, group)?;
+                self.append(time_ms, operation.0, &bytes, true, group)?;
                 group.steps.push(Step::Refused { operation, chain: self.log.chain() });
             }
         }
-        Ok(result?)
+        result
+    }
+
+    /// Looks whether a change is to be judged at all.
+    fn admit(
+        &mut self,
+        group: &Group,
+        now_ms: u64,
+        look: impl FnOnce(Admission<'_>) -> Result<Result<(), SubmitError>, StoreError>,
+    ) -> Result<(), SubmitError> {
+        self.read_state(|applier| look(Admission { applier, staged: &group.staged, now_ms }))?
     }
 
     fn log_set_begin(&mut self, group: &mut Group) -> Result<SetId, SubmitError> {
@@ -259,6 +278,7 @@ impl Writer {
             self.ground.now_ms(),
             OperationId::NONE,
             &encode_payload(&Payload::SetBegin, &Actor::local()),
+            false,
             group,
         )?;
         self.open_sets.insert(set, None);
@@ -274,7 +294,7 @@ impl Writer {
         }
         let bytes = encode_payload(&Payload::SetPart(set, commands), &Actor::local());
         let logged =
-            self.check_open().and_then(|()| self.append(self.ground.now_ms(), OperationId::NONE, &bytes, group));
+            self.check_open().and_then(|()| self.append(self.ground.now_ms(), OperationId::NONE, &bytes, false, group));
         match logged {
             Ok(location) => group.steps.push(Step::SetPart { set, location, chain: self.log.chain() }),
             Err(SubmitError::Paused { reason }) => self.break_set(set, &reason),
@@ -304,10 +324,11 @@ impl Writer {
         time_ms: u64,
         operation: OperationId,
         payload: &[u8],
+        is_refused: bool,
         group: &mut Group,
     ) -> Result<Location, SubmitError> {
         self.make_room(payload.len(), group)?;
-        let location = self.log.append(time_ms, operation, payload).expect("there is room for it");
+        let location = self.log.append_judged(time_ms, operation, payload, is_refused).expect("there is room for it");
         self.bytes_since_snapshot += u64::from(location.length);
         Ok(location)
     }
@@ -429,7 +450,7 @@ impl Writer {
     fn log_commit(&mut self, set: SetId) -> Result<u64, SubmitError> {
         let time_ms = self.ground.now_ms();
         let payload = encode_payload(&Payload::SetCommit(set), &Actor::local());
-        self.append(time_ms, OperationId::NONE, &payload, &mut Group::default())?;
+        self.append(time_ms, OperationId::NONE, &payload, false, &mut Group::default())?;
         self.make_log_durable().map_err(|error| match self.log_failed(&error) {
             SubmitError::Closed { reason } => SubmitError::OutcomeUnknown { reason },
             paused => paused,
@@ -442,7 +463,8 @@ impl Writer {
         let (log, chain) = (&self.log, self.log.chain());
         let applier = self.applier.as_mut().expect("changes are paused without a store");
         applier.set_durable(log.durable());
-        applier.commit_set(set, time_ms, chain, &mut |location| read_part(log, location), &mut |outcome| {
+        let read = &mut |location| read_part(log, location);
+        applier.commit_set(set, time_ms, Rules::default(), chain, read, &mut |outcome| {
             summary.add(outcome);
             count_applied(applied);
         })?;

@@ -21,7 +21,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// Whether it is accepted in any state: only then can it stand in a set.
+    /// Whether it is accepted in any state where it stands in a set; nothing else can stand there.
     pub fn is_certain(&self) -> bool {
         self.precondition == Precondition::None && matches!(self.action, Action::Put(_) | Action::Delete)
     }
@@ -171,10 +171,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The version that the change made. None if it made none.
+    /// The version that the change made: the sequence of its record. None if it made none.
     pub fn version(self) -> Option<u64> {
         match self {
-            Outcome::Created(_) => Some(1),
+            Outcome::Created(id) => Some(id.sequence()),
             Outcome::Replaced { version } => Some(version),
             Outcome::Unchanged | Outcome::Deleted => None,
         }
@@ -237,7 +237,7 @@ pub enum Refusal {
     /// The target leads to another link.
     #[error(
         "the target of `{key}` leads to the link `{through}`; give the target at the end of the chain, or have the \
-         chain flattened or allowed"
+         chain allowed, or flattened, which is possible where each link on it always leads to the next"
     )]
     Chain {
         /// Which link.

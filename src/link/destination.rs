@@ -148,6 +148,11 @@ impl LinkId {
         LinkId(sequence << Self::PLACE_BITS | index as u64)
     }
 
+    /// The record that its link was created by.
+    pub fn sequence(self) -> u64 {
+        self.0 >> Self::PLACE_BITS
+    }
+
     /// The last that commands up to this record can have made.
     pub(crate) fn last_of(sequence: u64) -> u64 {
         sequence << Self::PLACE_BITS | ((1 << Self::PLACE_BITS) - 1)
@@ -171,7 +176,8 @@ pub struct Link {
     pub created_at_ms: u64,
     /// When it was last changed, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
-    /// 1 when created, one more with each change.
+    /// The sequence of the record that made it what it is; up to version 2 of its format, 1 when created, and one more with
+    /// each change.
     pub version: u64,
 }
 

@@ -94,6 +94,23 @@ impl HostSettings {
     /// # Errors
     /// Why the host may not send there.
     pub fn judge_target(&self, target: &Target, any: Option<&HostSettings>) -> Result<(), TargetRefused> {
+        self.judge_target_as_named(target, any)?;
+        // The same machine by another name.
+        match target.mapped_ipv4() {
+            Some(address) if self.denies(&address, any) => Err(TargetRefused::Denied(address)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, but that an IPv4 address is denied only where it is written as one: as records up to version 2 judge.
+    ///
+    /// # Errors
+    /// Why the host may not send there.
+    pub(crate) fn judge_target_as_named(
+        &self,
+        target: &Target,
+        any: Option<&HostSettings>,
+    ) -> Result<(), TargetRefused> {
         if target.has_userinfo() && !self.allow_userinfo {
             return Err(TargetRefused::Userinfo);
         }
@@ -103,10 +120,11 @@ impl HostSettings {
         if !self.allowed_targets.is_empty() && !self.allowed_targets.matches(name) {
             return Err(TargetRefused::NotAllowed(name.to_owned()));
         }
-        if self.denied_targets.matches(name) || any.is_some_and(|any| any.denied_targets.matches(name)) {
-            return Err(TargetRefused::Denied(name.to_owned()));
-        }
-        Ok(())
+        if self.denies(name, any) { Err(TargetRefused::Denied(name.to_owned())) } else { Ok(()) }
+    }
+
+    fn denies(&self, name: &str, any: Option<&HostSettings>) -> bool {
+        self.denied_targets.matches(name) || any.is_some_and(|any| any.denied_targets.matches(name))
     }
 }
 
@@ -194,12 +212,15 @@ pub enum HostSettingError {
 }
 
 impl Percent {
+    /// The largest: what is left beyond would be next to nothing.
+    pub const MOST: Percent = Percent(90);
+
     /// Takes a share.
     ///
     /// # Errors
-    /// If it is more than 90: what is left would be next to nothing.
+    /// If it is more than [`MOST`](Self::MOST).
     pub fn new(percent: u64) -> Result<Self, HostSettingError> {
-        u8::try_from(percent).ok().filter(|&p| p <= 90).map(Percent).ok_or(HostSettingError::Percent(percent))
+        u8::try_from(percent).ok().filter(|&p| p <= Self::MOST.0).map(Percent).ok_or(HostSettingError::Percent(percent))
     }
 
     /// As a number.
@@ -331,7 +352,7 @@ pub struct HostRecord {
     pub created_at_ms: u64,
     /// When it was last changed, in milliseconds since the Unix epoch.
     pub updated_at_ms: u64,
-    /// Rises by one with every change; 1 when first set.
+    /// The sequence of the record that made them what they are; up to version 2 of its format, how often they were set.
     pub version: u64,
 }
 
@@ -353,6 +374,19 @@ mod tests {
         }
         for text in ["*", "", "a/b", "*.", "a.*.b", "http://a.example"] {
             assert!(TargetPatterns::parse([text]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_denied_by_its_other_name_too() {
+        let denied =
+            HostSettings { denied_targets: TargetPatterns::parse(["127.0.0.1"]).unwrap(), ..HostSettings::default() };
+        let target = |text| Target::parse(text).unwrap();
+        let mapped = target("http://[::ffff:127.0.0.1]/");
+        for (settings, any) in [(&denied, None), (&HostSettings::default(), Some(&denied))] {
+            assert_eq!(settings.judge_target(&mapped, any), Err(TargetRefused::Denied("127.0.0.1".to_owned())));
+            assert!(settings.judge_target_as_named(&mapped, any).is_ok());
+            assert!(settings.judge_target(&target("http://[::ffff:127.0.0.2]/"), any).is_ok());
         }
     }
 

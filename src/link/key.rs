@@ -105,6 +105,15 @@ impl LinkKey {
         String::from_utf8(prefix).expect("a canonical path is ASCII")
     }
 
+    /// What paths begin with on a host that ignores case, instead of what [`path_prefix`](Self::path_prefix) gave.
+    pub fn fold_prefix(prefix: &str) -> String {
+        let path = prefix.find('?').unwrap_or(prefix.len());
+        let mut folded = prefix.as_bytes()[..path].to_vec();
+        normalize::fold_path(&mut folded, 0, Folding { case: true, trailing_slash: false });
+        folded.extend_from_slice(&prefix.as_bytes()[path..]);
+        String::from_utf8(folded).expect("a canonical path is ASCII")
+    }
+
     /// Takes a text that is in canonical form already, as one that was stored must be.
     pub(crate) fn from_canonical(text: &str) -> Option<Self> {
         let slash = text.find('/')?;

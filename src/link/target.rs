@@ -115,6 +115,47 @@ impl Target {
         self.to_url().host_str().unwrap_or_default().to_owned()
     }
 
+    /// Whether it is `http` on the port that is usual for it.
+    pub(crate) fn is_plain_http(&self) -> bool {
+        let url = self.to_url();
+        url.scheme() == "http" && url.port().is_none()
+    }
+
+    /// What a browser sends of it: host and port, path, query.
+    pub(crate) fn as_asked(&self) -> (&str, &str, Option<&str>) {
+        let page = self.0.split_once('#').map_or(self.as_str(), |(page, _)| page);
+        let rest = page.split_once("://").map_or(page, |(_, rest)| rest);
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
+        match path.split_once('?') {
+            Some((path, query)) => (authority, path, Some(query)),
+            None => (authority, path, None),
+        }
+    }
+
+    /// This target, with the fragment of another one if it has none itself, and as it is if that makes it too long.
+    pub(crate) fn with_fragment_of(&self, other: &Target) -> Target {
+        let Some((_, fragment)) = other.0.split_once('#').filter(|_| !self.0.contains('#')) else {
+            return self.clone();
+        };
+        let text = format!("{}#{fragment}", self.0);
+        Self::from_stored(&text).unwrap_or_else(|| self.clone())
+    }
+
+    /// The IPv4 address that its IPv6 address stands for (RFC 4291 §2.5.5.2); None if its host is no such one.
+    pub(crate) fn mapped_ipv4(&self) -> Option<String> {
+        match self.to_url().host()? {
+            url::Host::Ipv6(address) => address.to_ipv4_mapped().map(|address| address.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Its host as the key of a request for it has it: without a dot at its end.
+    pub fn requested_host(&self) -> String {
+        let host = self.host();
+        host.strip_suffix('.').map(str::to_owned).unwrap_or(host)
+    }
+
     /// The keys of links on its own host that would answer it, the one with its query first. None if it is too long
     /// for a key.
     pub fn link_keys(&self) -> Vec<LinkKey> {
@@ -198,6 +239,27 @@ mod tests {
         let target = Target::parse_with_userinfo("https://user:pw@a.example/x").unwrap();
         assert_eq!(target.as_str(), "https://user:pw@a.example/x");
         assert!(target.has_userinfo() && !Target::parse("https://a.example/@x").unwrap().has_userinfo());
+    }
+
+    #[test]
+    fn an_address_is_known_by_its_other_name() {
+        let mapped = |text| Target::parse(text).unwrap().mapped_ipv4();
+        assert_eq!(mapped("https://[::ffff:127.0.0.1]:8443/x").as_deref(), Some("127.0.0.1"));
+        assert_eq!(
+            (mapped("https://[::1]/"), mapped("https://127.0.0.1/"), mapped("https://a.example/")),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_fragment_is_kept_unless_there_is_another_one() {
+        let with =
+            |text, other| Target::parse(text).unwrap().with_fragment_of(&Target::parse(other).unwrap()).to_string();
+        assert_eq!(with("https://a.example/x", "https://b.example/#y"), "https://a.example/x#y");
+        assert_eq!(with("https://a.example/x#z", "https://b.example/#y"), "https://a.example/x#z");
+        assert_eq!(with("https://a.example/x", "https://b.example/"), "https://a.example/x");
+        let long = format!("https://a.example/{}", "a".repeat(TARGET_BYTES - 18));
+        assert_eq!(with(&long, "https://b.example/#y"), long);
     }
 
     #[test]

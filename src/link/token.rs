@@ -101,6 +101,11 @@ impl Actor {
         Actor("local".into())
     }
 
+    /// The token, if it is who holds one.
+    pub fn token_id(&self) -> Option<TokenId> {
+        self.0.strip_prefix("token ").and_then(TokenId::parse)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::LogError;
 use super::disk::{Access, Disk, DiskFile};
-use super::record::{ChainHash, LogId, OperationId, Record, RecordError};
+use super::record::{ChainHash, LogId, OperationId, Record, RecordError, VERSION};
 use super::replay::{Location, Replay};
 use super::segment::{self, Cursor, Reader, SegmentHeader};
 use super::tail::{End, check_end};
@@ -365,16 +365,32 @@ impl Log {
     /// # Errors
     /// As [`make_room`](Self::make_room) has them; after that, none.
     pub fn append(&mut self, time_ms: u64, operation: OperationId, payload: &[u8]) -> Result<Location, LogError> {
+        self.append_judged(time_ms, operation, payload, false)
+    }
+
+    /// The same, for what was accepted or refused.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn append_judged(
+        &mut self,
+        time_ms: u64,
+        operation: OperationId,
+        payload: &[u8],
+        is_refused: bool,
+    ) -> Result<Location, LogError> {
         self.make_room(payload.len())?;
         let start = self.buffer.len();
         let Mark { offset, next_sequence, chain } = self.appended;
         let record = Record {
+            version: VERSION,
             log_id: self.header.log_id,
             epoch: self.header.epoch,
             sequence: next_sequence,
             durable: self.durable,
             time_ms,
             operation,
+            is_refused,
             chain,
             payload,
         };

@@ -21,8 +21,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use browse::Wanted;
 pub use browse::{Browsed, BrowsedRecord};
+pub(crate) use browse::{Wanted, Waypoints};
 pub(crate) use directory::is_full;
 pub use directory::{Beginning, KnownDurable, Log, LogDirectory, LogEnd, LogOpened, TornTail};
 pub(crate) use hint::hint;

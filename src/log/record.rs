@@ -2,10 +2,10 @@
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
-//! | 0 | 4 | magic: `CRM` and the version of the format, 1 |
+//! | 0 | 4 | magic: `CRM` and the version of the format, 4 |
 //! | 4 | 4 | CRC32C of everything from offset 8 to the end of the payload |
 //! | 8 | 4 | length of the payload |
-//! | 12 | 4 | zero |
+//! | 12 | 4 | 1 if what it carries was refused, else 0 |
 //! | 16 | 16 | log id |
 //! | 32 | 8 | epoch |
 //! | 40 | 8 | sequence, from 1 |
@@ -26,15 +26,16 @@ pub const MAGIC: [u8; 3] = *b"CRM";
 
 /// The version of the format: the byte behind [`MAGIC`]. Another version keeps checksum and length where they are,
 /// so that this one knows a record of it for what it is.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 4;
 
-/// The oldest version that is read. Its payloads are those of this one, without what came later: options of links, hosts,
-/// tokens, and who made a change. No single bit makes one version look like the other.
-const OLDEST_VERSION: u8 = 1;
+/// The versions that are read. Their payloads are those of this one, without what came later: with 2 options of links,
+/// hosts, tokens, and who made a change; with 4 what was refused is marked, and changes are judged by other rules. The
+/// checksum does not cover this byte, so no single bit may make one version look like another: there was no 3.
+const KNOWN_VERSIONS: [u8; 3] = [1, 2, VERSION];
 
 /// Whether records of a version can be read.
 pub(super) fn is_known(version: u8) -> bool {
-    (OLDEST_VERSION..=VERSION).contains(&version)
+    KNOWN_VERSIONS.contains(&version)
 }
 
 /// Bytes before the payload.
@@ -113,6 +114,8 @@ impl fmt::Debug for ChainHash {
 /// A record, without the payload's meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record<'b> {
+    /// In which version of the format it was written: [`VERSION`], where it is not read but written.
+    pub version: u8,
     /// Of which log.
     pub log_id: LogId,
     /// Under which term of writing; it rises when another node takes over.
@@ -126,6 +129,9 @@ pub struct Record<'b> {
     pub time_ms: u64,
     /// Which operation it carries.
     pub operation: OperationId,
+    /// Whether what it carries was refused, and stands here only so that the operation is remembered. Before version 4
+    /// that was not said.
+    pub is_refused: bool,
     /// The hash of the log before it.
     pub chain: ChainHash,
     /// What it carries; at most [`RECORD_PAYLOAD_BYTES`]. Its last byte is not zero, so that the end of a record
@@ -146,7 +152,7 @@ pub enum RecordError {
     #[error("the record says that its payload has {0} bytes; at most {RECORD_PAYLOAD_BYTES} are allowed")]
     Length(u32),
     /// It is whole and intact, and of another version of the format.
-    #[error("the record has format {0}; this version of carom reads format {OLDEST_VERSION} to {VERSION}")]
+    #[error("the record has format {0}; this version of carom reads format 1, 2 and {VERSION}")]
     Version(u8),
     /// Its bytes are not the ones that were written.
     #[error("the record has the checksum {found:08x} and should have {expected:08x}")]
@@ -174,10 +180,10 @@ impl<'b> Record<'b> {
         assert!(self.payload.len() <= RECORD_PAYLOAD_BYTES, "a payload of {} bytes", self.payload.len());
         let start = out.len();
         out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
+        out.push(self.version);
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&u32::from(self.is_refused).to_le_bytes());
         out.extend_from_slice(&self.log_id.0);
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
@@ -215,12 +221,14 @@ impl<'b> Record<'b> {
             return Err(RecordError::Version(version));
         }
         let record = Record {
+            version,
             log_id: LogId(field(header, 16)),
             epoch: u64::from_le_bytes(field(header, 32)),
             sequence: u64::from_le_bytes(field(header, 40)),
             durable: u64::from_le_bytes(field(header, 48)),
             time_ms: u64::from_le_bytes(field(header, 56)),
             operation: OperationId(field(header, 64)),
+            is_refused: u32::from_le_bytes(field(header, 12)) & 1 != 0,
             chain: ChainHash(field(header, 80)),
             payload: &record[HEADER_BYTES..],
         };
@@ -241,12 +249,14 @@ mod tests {
     fn record(payload: &[u8]) -> Record<'_> {
         let log_id = LogId([7; 16]);
         Record {
+            version: VERSION,
             log_id,
             epoch: 1,
             sequence: 42,
             durable: 41,
             time_ms: 1_700_000_000_000,
             operation: OperationId([9; 16]),
+            is_refused: true,
             chain: ChainHash::genesis(log_id),
             payload,
         }
@@ -284,16 +294,21 @@ mod tests {
         record(b"payload").encode_into(&mut bytes);
         bytes[3] = VERSION + 1;
         assert_eq!(Record::decode(&bytes), Err(RecordError::Version(VERSION + 1)));
+        for (one, other) in [(1, 2), (1, VERSION), (2, VERSION)] {
+            assert!((one ^ other).count_ones() > 1, "{one} and {other} are one bit apart");
+        }
         bytes[40] ^= 1;
         assert!(matches!(Record::decode(&bytes), Err(RecordError::Checksum { .. })));
     }
 
     #[test]
-    fn a_record_of_the_version_before_is_read() {
-        let mut bytes = Vec::new();
-        record(b"payload").encode_into(&mut bytes);
-        bytes[3] = OLDEST_VERSION;
-        assert_eq!(Record::decode(&bytes).unwrap().0, record(b"payload"));
+    fn records_of_the_versions_before_are_read() {
+        for version in KNOWN_VERSIONS {
+            let record = Record { version, is_refused: false, ..record(b"payload") };
+            let mut bytes = Vec::new();
+            record.encode_into(&mut bytes);
+            assert_eq!(Record::decode(&bytes).unwrap().0, record);
+        }
     }
 
     #[test]

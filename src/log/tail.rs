@@ -188,7 +188,7 @@ fn leading_zeros(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::record::{ChainHash, LogId, OperationId};
+    use crate::log::record::{ChainHash, LogId, OperationId, VERSION};
     use proptest::prelude::*;
 
     #[test]
@@ -210,12 +210,14 @@ mod tests {
         ) {
             let log_id = LogId([7; 16]);
             let record = Record {
+                version: VERSION,
                 log_id,
                 epoch: 1,
                 sequence: 42,
                 durable: 41,
                 time_ms: 1_700_000_000_000,
                 operation: OperationId([9; 16]),
+                is_refused: false,
                 chain: ChainHash::genesis(log_id),
                 payload: &payload,
             };

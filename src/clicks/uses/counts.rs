@@ -171,6 +171,10 @@ impl Counts {
         self.links.load(Relaxed)
     }
 
+    pub(super) fn links_max(&self) -> usize {
+        self.links_max
+    }
+
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }

@@ -27,7 +27,7 @@ use crate::log::hint;
 use counts::Counts;
 use file::UsesFile;
 
-pub use saver::UsesSaver;
+pub use saver::{UsesNews, UsesSaver};
 
 /// The file, in the data directory.
 const NAME: &str = "uses";
@@ -118,6 +118,17 @@ pub struct Uses {
     place: Mutex<Place>,
 }
 
+/// How many links are counted, and whether more can be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UsesStatus {
+    /// How many links are counted.
+    pub links: usize,
+    /// How many can be.
+    pub links_max: usize,
+    /// How many clicks were refused since the start because as many were counted.
+    pub refused: u64,
+}
+
 /// Where the next save writes.
 enum Place {
     /// Into a new file, if there is something to write: there is none yet.
@@ -193,6 +204,11 @@ impl Uses {
     /// How many clicks were refused since the start because no more links are counted (I6).
     pub fn refused(&self) -> u64 {
         self.counts.refused()
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> UsesStatus {
+        UsesStatus { links: self.links(), links_max: self.counts.links_max(), refused: self.refused() }
     }
 
     /// Makes durable what was counted and forgotten before this call.

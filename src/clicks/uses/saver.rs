@@ -15,6 +15,15 @@ use crate::limits::USES_SAVE_MS;
 /// the whole file.
 const PAUSES_MAX: u32 = 60;
 
+/// What is worth to be told, beside that saving fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsesNews {
+    /// Saving works again.
+    SavedAgain,
+    /// A click was refused because as many links are counted as can be. Told once.
+    Full,
+}
+
 /// The thread that saves [`Uses`] once a second, and when it is stopped.
 pub struct UsesSaver {
     /// Dropped to stop the thread.
@@ -23,18 +32,19 @@ pub struct UsesSaver {
 }
 
 impl UsesSaver {
-    /// Starts the thread. `tell` hears the first error, and the first success after errors.
+    /// Starts the thread. `tell` hears the first error, the first success after errors, and that no more links are
+    /// counted.
     ///
     /// # Errors
     /// If the thread can't be started.
-    pub fn start(uses: Arc<Uses>, tell: impl FnMut(Result<(), UsesError>) + Send + 'static) -> io::Result<Self> {
+    pub fn start(uses: Arc<Uses>, tell: impl FnMut(Result<UsesNews, UsesError>) + Send + 'static) -> io::Result<Self> {
         UsesSaver::start_with(uses, Duration::from_millis(USES_SAVE_MS), tell)
     }
 
     pub(super) fn start_with(
         uses: Arc<Uses>,
         interval: Duration,
-        tell: impl FnMut(Result<(), UsesError>) + Send + 'static,
+        tell: impl FnMut(Result<UsesNews, UsesError>) + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let thread = std::thread::Builder::new().name("carom-uses".to_owned());
@@ -69,16 +79,20 @@ fn run(
     uses: &Uses,
     interval: Duration,
     stopped: &Receiver<Infallible>,
-    mut tell: impl FnMut(Result<(), UsesError>),
+    mut tell: impl FnMut(Result<UsesNews, UsesError>),
 ) -> Result<(), UsesError> {
     let mut pause = interval;
-    let mut is_failing = false;
+    let (mut is_failing, mut is_full) = (false, false);
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
         let saved = uses.save();
         pause = if saved.is_ok() { interval } else { (pause * 2).min(interval * PAUSES_MAX) };
         if saved.is_err() != is_failing {
             is_failing = !is_failing;
-            tell(saved);
+            tell(saved.map(|()| UsesNews::SavedAgain));
+        }
+        if !is_full && uses.refused() > 0 {
+            is_full = true;
+            tell(Ok(UsesNews::Full));
         }
     }
     uses.save()

@@ -29,7 +29,7 @@ pub(super) fn apply(
                 settings: (**settings).clone(),
                 created_at_ms: found.as_ref().map_or(origin.time_ms, |found| found.created_at_ms),
                 updated_at_ms: origin.time_ms,
-                version: found.as_ref().map_or(1, |found| found.version + 1),
+                version: origin.version(found.as_ref().map(|found| found.version)),
             };
             state.set_value(typed, Some(encode_host(&record)));
             match found {

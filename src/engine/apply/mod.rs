@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::link::{
-    Action, Change, Command, Destination, HostRecord, Link, LinkId, LinkKey, LinkOptions, Outcome, Precondition,
-    Refusal, StoredEntry, Subject, Tags, decode_count, encode_count,
+    Action, Chains, Change, Command, Destination, HostRecord, Link, LinkId, LinkKey, LinkOptions, Outcome,
+    Precondition, Refusal, StoredEntry, Subject, Tags, decode_count, encode_count,
 };
 use crate::store::{StoreError, keyspace};
 
@@ -44,6 +44,26 @@ pub trait State {
     fn link_ended(&mut self, id: LinkId);
 }
 
+/// By which rules a record is judged: always those of the version of the format that it was written in, so that it leads
+/// to what it led to then (I3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rules {
+    /// Up to version 2. Versions of links and hosts are counted from 1; what a link on the way does with queries is
+    /// judged by its own host; a link of the same host and path is always a loop; what is as it was is judged again; only
+    /// targets are followed.
+    UpTo2,
+    /// From version 4 on.
+    #[default]
+    From4,
+}
+
+impl Rules {
+    /// Those of a version of the format of records.
+    pub fn of(version: u8) -> Self {
+        if version < 4 { Rules::UpTo2 } else { Rules::From4 }
+    }
+}
+
 /// From where in the log a command comes.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
@@ -54,9 +74,20 @@ pub struct Origin {
     /// The time at which it takes effect: that of the record that applies it, in milliseconds since the Unix
     /// epoch.
     pub time_ms: u64,
+    /// By which rules it is judged: those of the record that applies it.
+    pub rules: Rules,
 }
 
 impl Origin {
+    /// The version of what is created or changed here, which had this version before, if it was there: the sequence of
+    /// the record, so that no version ever comes again, also if a link is deleted and created anew.
+    fn version(self, before: Option<u64>) -> u64 {
+        match self.rules {
+            Rules::UpTo2 => before.map_or(1, |before| before + 1),
+            Rules::From4 => self.sequence,
+        }
+    }
+
     /// The number of a link that is created here: unique, since no other command has this place.
     fn link_id(self) -> LinkId {
         LinkId::of(self.sequence, self.index)
@@ -80,7 +111,12 @@ pub fn commands(change: &Change) -> usize {
 /// If the change has no command at the origin's index.
 pub fn apply(state: &mut impl State, change: &Change, origin: Origin) -> Result<Result<Outcome, Refusal>, StoreError> {
     match change {
-        Change::Links(commands) => apply_to_link(state, &commands[origin.index], origin),
+        Change::Links(commands) => apply_to_link(state, &commands[origin.index], origin, |action| match action {
+            Action::Set(set) => Some(set.chains),
+            Action::Patch(patch, chains) => (!patch.target.is_keep()).then_some(*chains),
+            Action::Put(_) => (origin.rules == Rules::From4).then_some(Chains::Allow),
+            Action::Delete => None,
+        }),
         Change::Host(command) => hosts::apply(state, command, origin),
         Change::Token(command) => tokens::apply(state, command, origin),
     }
@@ -94,14 +130,26 @@ struct Said {
     is_generated: bool,
 }
 
-/// Applies one command to a link.
+/// Applies one command of a set, which is accepted in any state: where its target leads is not judged.
 ///
 /// # Errors
 /// If the state can't be read.
-pub fn apply_to_link(
+pub fn apply_of_set(
     state: &mut impl State,
     command: &Command,
     origin: Origin,
+) -> Result<Result<Outcome, Refusal>, StoreError> {
+    debug_assert!(command.is_certain(), "it may be refused: {command:?}");
+    apply_to_link(state, command, origin, |_| None)
+}
+
+/// Applies one command to a link. `chains` says what is done with a target that leads to another link, and whether that is
+/// judged at all.
+fn apply_to_link(
+    state: &mut impl State,
+    command: &Command,
+    origin: Origin,
+    chains: impl FnOnce(&Action) -> Option<Chains>,
 ) -> Result<Result<Outcome, Refusal>, StoreError> {
     let key = &*kept_key(state, &command.key)?;
     let entry = state.entry(key.as_str())?;
@@ -136,22 +184,23 @@ pub fn apply_to_link(
             Err(error) => return Ok(Err(Refusal::Invalid { key: key.clone(), reason: error.to_string() })),
         },
     };
-    let chains = match &command.action {
-        Action::Set(set) => Some(set.chains),
-        // A target that stays was judged when it came.
-        Action::Patch(patch, chains) => (!patch.target.is_keep()).then_some(*chains),
-        Action::Put(_) | Action::Delete => None,
-    };
-    if let Some(chains) = chains
-        && let Err(refusal) = chain::judge(state, key, &mut said.destination, chains)?
+    // A file names the source; a request to the API need not.
+    let is_source_judged = matches!(command.action, Action::Put(_));
+    let leads = chain::Judge { state, key, rules: origin.rules, is_source_judged };
+    let before = entry.link.as_ref().filter(|_| origin.rules == Rules::From4);
+    // What stays was judged when it came.
+    if let Some(chains) = chains(&command.action)
+        && before.is_none_or(|link| link.destination.target() != said.destination.target())
+        && let Err(refusal) = leads.target(&mut said.destination, chains)?
     {
         return Ok(Err(refusal));
     }
-    if chains_matter(&command.action)
-        && let Some(target) = &said.options.expired_target
-        && chain::leads_back(state, key, target)?
+    if let Some(target) = &said.options.expired_target
+        && before.is_none_or(|link| link.options.expired_target.as_ref() != Some(target))
+        && !matches!(command.action, Action::Put(_))
+        && let Err(refusal) = leads.expired_target(target)?
     {
-        return Ok(Err(Refusal::Loop { key: key.clone(), through: key.clone() }));
+        return Ok(Err(refusal));
     }
     Ok(Ok(match entry.link {
         None => {
@@ -165,7 +214,7 @@ pub fn apply_to_link(
                 is_generated: said.is_generated,
                 created_at_ms: origin.time_ms,
                 updated_at_ms: origin.time_ms,
-                version: 1,
+                version: origin.version(None),
             };
             state.set_entry(key.as_str(), StoredEntry { link: Some(link), ..entry });
             count_query_link(state, key, 1)?;
@@ -181,17 +230,12 @@ pub fn apply_to_link(
             link.destination = said.destination;
             link.options = said.options;
             link.updated_at_ms = origin.time_ms;
-            link.version += 1;
+            link.version = origin.version(Some(link.version));
             let version = link.version;
             state.set_entry(key.as_str(), StoredEntry { link: Some(link), ..entry });
             Outcome::Replaced { version }
         }
     }))
-}
-
-/// Whether where the link leads is judged: not in a set, whose commands are accepted in any state.
-fn chains_matter(action: &Action) -> bool {
-    matches!(action, Action::Set(_) | Action::Patch(..))
 }
 
 /// The key under which a link is kept: as it was given if there is such a link, else without what its host ignores.
@@ -242,8 +286,13 @@ fn count_code(state: &mut impl State, key: &LinkKey, change: i64) -> Result<(), 
 }
 
 fn codes_key(key: &LinkKey) -> Vec<u8> {
+    keyspace::codes_key(key.host(), code_length(key))
+}
+
+/// How long the generated code is that is the path of a key.
+pub(super) fn code_length(key: &LinkKey) -> u8 {
     let length = key.path_key().len() - key.host().len() - 1;
-    keyspace::codes_key(key.host(), u8::try_from(length).expect("a code is short"))
+    u8::try_from(length).expect("a code is short")
 }
 
 /// Decodes the count that is kept under a key of type [`keyspace::CODES`].

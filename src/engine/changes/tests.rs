@@ -44,11 +44,12 @@ fn what_is_not_acknowledged_is_not_told() {
     let dir = tempfile::tempdir().unwrap();
     let directory = directory(dir.path());
     let mut log = directory.begin(Beginning::genesis()).unwrap();
-    let page = changes(&directory, log.id(), 0, ChangesRange::Before(None), 10).unwrap();
+    let waypoints = Waypoints::default();
+    let page = changes(&directory, log.id(), &waypoints, 0, ChangesRange::Before(None), 10).unwrap();
     assert_eq!(page, ChangesPage { records: Vec::new(), oldest: 1, newest: 0 });
     (0..100).for_each(|_| append(&mut log));
     log.sync().unwrap();
-    let ask = |range, limit| changes(&directory, log.id(), 90, range, limit).unwrap();
+    let ask = |range, limit| changes(&directory, log.id(), &waypoints, 90, range, limit).unwrap();
     assert_records(&ask(ChangesRange::Before(None), 10), (81..=90).rev());
     assert_records(&ask(ChangesRange::Before(Some(95)), 10), (81..=90).rev());
     assert_records(&ask(ChangesRange::Before(Some(81)), 200), (1..=80).rev());
@@ -65,6 +66,7 @@ fn pages_go_on_while_the_log_is_written_and_cut() {
     let dir = tempfile::tempdir().unwrap();
     let directory = directory(dir.path());
     let mut log = directory.begin(Beginning::genesis()).unwrap();
+    let waypoints = Waypoints::default();
     let (id, newest) = (log.id(), std::sync::atomic::AtomicU64::new(0));
     let order = std::sync::atomic::Ordering::SeqCst;
     std::thread::scope(|scope| {
@@ -80,13 +82,13 @@ fn pages_go_on_while_the_log_is_written_and_cut() {
         });
         let mut seen = 0;
         while seen < 1_500 {
-            let page = changes(&directory, id, newest.load(order), ChangesRange::After(seen), 40).unwrap();
+            let page = changes(&directory, id, &waypoints, newest.load(order), ChangesRange::After(seen), 40).unwrap();
             if let Some(first) = page.records.first() {
                 assert!(first.sequence == seen + 1 || first.sequence == page.oldest);
                 assert_records(&page, (first.sequence..).take(page.records.len()));
                 seen = first.sequence + page.records.len() as u64 - 1;
             }
-            let page = changes(&directory, id, newest.load(order), ChangesRange::Before(None), 40).unwrap();
+            let page = changes(&directory, id, &waypoints, newest.load(order), ChangesRange::Before(None), 40).unwrap();
             assert_records(&page, (0..=page.newest).rev().take(page.records.len()));
         }
     });

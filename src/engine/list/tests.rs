@@ -111,7 +111,8 @@ fn walk(store: &dyn Store, filter: &LinkFilter, limit: usize, effort: Effort) ->
     let (mut links, mut after) = (Vec::new(), None);
     loop {
         let moment = Moment { now_ms: NOW_MS, used: &used };
-        let page = list(store, filter, moment, after.as_ref(), limit, effort).unwrap();
+        let prefixes = prefixes(filter, |_| false);
+        let page = list(store, filter, &prefixes, moment, after.as_ref(), limit, effort).unwrap();
         assert!(page.links.len() <= limit && page.examined <= effort.entries);
         links.extend(page.links);
         assert!(page.next.is_none() || page.next > after, "{after:?}");
@@ -169,6 +170,48 @@ proptest! {
         drop(sled);
         owned.close().unwrap();
     }
+}
+
+#[test]
+fn a_prefix_is_in_any_case_where_the_host_ignores_that() {
+    let filter = |host: Option<&str>, path: &str| LinkFilter {
+        host: host.map(|host| Host::parse(host).unwrap()),
+        path_prefix: Some(path.to_owned()),
+        ..LinkFilter::default()
+    };
+    let found = |filter: &LinkFilter| prefixes(filter, |host| host.as_str() == "a.example");
+    assert_eq!(found(&filter(Some("a.example"), "/Sa%C3%84")), ["a.example/Sa%C3%84", "a.example/sa%C3%84"]);
+    assert_eq!(found(&filter(Some("a.example"), "/sale?Q")), ["a.example/sale?Q"]);
+    assert_eq!(found(&filter(Some("b.example"), "/Sale")), ["b.example/Sale"]);
+    assert_eq!(found(&filter(None, "/Sale")), [""]);
+}
+
+#[test]
+fn a_text_is_found_as_a_url_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let owned = open(dir.path());
+    owned.engine().submit(None, vec![set("/a", "Stra\u{df}e?m=\u{fc}", LinkOptions::default())]).unwrap();
+    let mut idn = set("/b", "", LinkOptions::default());
+    let target = Target::parse("https://www.m\u{fc}nchen.example/stra\u{df}e").unwrap();
+    idn.action = Action::Put(Destination::new(Status::Found, Some(target)).unwrap());
+    owned.engine().submit(None, vec![idn]).unwrap();
+    let found = |text: &str| {
+        let filter = LinkFilter { text: Some(text.to_owned()), ..LinkFilter::default() };
+        let store = owned.engine().store.get().unwrap();
+        walk(store.as_ref(), &filter, 10, Effort { entries: 100, time_ms: 1_000 }).len()
+    };
+    for (text, links) in [
+        ("stra\u{df}e", 2),
+        ("m=\u{fc}", 1),
+        ("m\u{fc}nchen", 1),
+        ("m\u{fc}nchen.example/stra\u{df}e", 1),
+        ("https://www.M\u{dc}NCHEN.example/", 1),
+        ("\u{fc}", 1),
+        ("\u{f6}", 0),
+    ] {
+        assert_eq!(found(text), links, "{text}");
+    }
+    owned.close().unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -98,10 +99,10 @@ impl BackupTarget {
     }
 }
 
-/// Creates a file that no other process writes.
+/// Creates a file that no other process writes, and that only its owner may read: all that links say is in it.
 fn create_alone<E: BackupFailure>(path: &Path) -> Result<File, E> {
     loop {
-        match OpenOptions::new().read(true).write(true).create_new(true).open(path) {
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => {
                 return match file.try_lock() {
                     Ok(()) => Ok(file),

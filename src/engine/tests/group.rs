@@ -43,7 +43,7 @@ fn a_refused_batch_leaves_nothing_behind_for_the_rest_of_its_group() {
     run(on_disk(dir.path()), Arc::clone(&store), &requests, &queue);
     first.recv().unwrap().unwrap();
     let refusal = refused.recv().unwrap().unwrap_err();
-    assert!(matches!(refusal, SubmitError::Refused(Refusal::Exists { version: 2, .. })), "{refusal}");
+    assert!(matches!(refusal, SubmitError::Refused(Refusal::Exists { version: 2, .. }, _)), "{refusal}");
     let outcomes = second.recv().unwrap().unwrap().outcome;
     assert!(matches!(outcomes[..], [Outcome::Created(_), Outcome::Unchanged, Outcome::Created(_)]), "{outcomes:?}");
     let entry = crate::engine::read::stored_entry(store.as_ref(), b"*/c").unwrap();

@@ -10,6 +10,7 @@ use super::read_path::Worker;
 use super::*;
 use crate::cache::{CachedLink, HeldFilter};
 use crate::engine::applier::ReplayedRecord;
+use crate::engine::apply::Rules;
 use crate::engine::scan::scan_entries;
 use crate::engine::{PreloadError, ReadPath, read};
 use crate::log::ChainHash;
@@ -86,6 +87,7 @@ impl Changes {
     fn make(&mut self, commands: Vec<Command>) {
         self.sequence += 1;
         let record = ReplayedRecord {
+            rules: Rules::default(),
             sequence: self.sequence,
             time_ms: 0,
             chain: self.chain,
@@ -112,6 +114,7 @@ fn engine_and_changes(store: &Arc<Counting>, links: u64, cache_bytes: usize, dir
     let engine = Arc::new(Engine {
         config: config(dir),
         log_id: log.id(),
+        waypoints: crate::log::Waypoints::default(),
         views,
         store: Arc::new(StoreSlot::new(Arc::clone(store) as Arc<dyn Store>)),
         requests: crate::engine::requests::requests().0,

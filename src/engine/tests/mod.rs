@@ -1,5 +1,7 @@
 //! The engine as a whole, with each store.
 
+mod admission;
+mod chains;
 mod crash;
 mod group;
 mod hosts;

@@ -33,7 +33,8 @@ impl From<Outcome> for Expected {
     }
 }
 
-fn run(model: &mut Model, commands: &[Command]) -> Result<Vec<Expected>, LinkKey> {
+/// Runs commands that the record of this sequence is to hold.
+fn run(model: &mut Model, commands: &[Command], sequence: u64) -> Result<Vec<Expected>, LinkKey> {
     let mut after = model.clone();
     let mut outcomes = Vec::new();
     for Command { key, action, precondition } in commands {
@@ -63,13 +64,13 @@ fn run(model: &mut Model, commands: &[Command]) -> Result<Vec<Expected>, LinkKey
         };
         outcomes.push(match (said, link) {
             (Some(said), None) => {
-                after.insert(key.clone(), (1, said));
+                after.insert(key.clone(), (sequence, said));
                 Expected::Created
             }
             (Some(said), Some((_, before))) if said == before => Expected::Unchanged,
-            (Some(said), Some((version, _))) => {
-                after.insert(key.clone(), (version + 1, said));
-                Expected::Replaced(version + 1)
+            (Some(said), Some(_)) => {
+                after.insert(key.clone(), (sequence, said));
+                Expected::Replaced(sequence)
             }
             (None, None) => Expected::Unchanged,
             (None, Some(_)) => {
@@ -87,7 +88,7 @@ fn command() -> impl Strategy<Value = Command> {
         6 => Just(Precondition::None),
         1 => Just(Precondition::Absent),
         1 => Just(Precondition::Present),
-        2 => (1..4u64).prop_map(Precondition::Version),
+        2 => (0..3u64).prop_map(Precondition::Version),
     ];
     (0..KEYS.len(), 0..4u64, 0..8u64, precondition).prop_map(|(index, target, kind, precondition)| {
         let tags = &["a", "b"][..kind as usize % 3];
@@ -121,15 +122,22 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let (owned, _) = open(dir.path());
-        let mut model = Model::new();
-        for batch in batches {
-            let expected = run(&mut model, &batch);
+        let (mut model, mut sequence) = (Model::new(), 0);
+        for mut batch in batches {
+            for Command { key, precondition, .. } in &mut batch {
+                // Counted from the one that the link has, which is 0.
+                if let Precondition::Version(version) = precondition {
+                    *version += model.get(key).map_or(0, |link| link.0);
+                }
+            }
+            let expected = run(&mut model, &batch, sequence + 1);
             match submit(owned.engine(), batch) {
                 Ok(outcomes) => {
+                    sequence += u64::from(outcomes.iter().any(|outcome| *outcome != Outcome::Unchanged));
                     let outcomes: Vec<Expected> = outcomes.into_iter().map(Expected::from).collect();
                     prop_assert_eq!(Ok(outcomes), expected);
                 }
-                Err(SubmitError::Refused(refusal)) => {
+                Err(SubmitError::Refused(refusal, _)) => {
                     let (Refusal::Exists { subject, .. } | Refusal::VersionMismatch { subject, .. } | Refusal::NotFound(subject)) =
                         refusal
                     else {
@@ -174,7 +182,7 @@ fn make(engine: &Engine, (is_set, commands): &Batch) {
         set.commit().unwrap();
     } else {
         match submit(engine, commands.clone()) {
-            Ok(_) | Err(SubmitError::Refused(_)) => {}
+            Ok(_) | Err(SubmitError::Refused(..)) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -225,7 +233,9 @@ fn of_many_that_create_one_link_at_once_one_does() {
                             assert!(matches!(outcomes[0], Outcome::Created(_)));
                             created.fetch_add(1, Ordering::Relaxed);
                         }
-                        Err(error) => assert!(matches!(error, SubmitError::Refused(Refusal::Exists { .. })), "{error}"),
+                        Err(error) => {
+                            assert!(matches!(error, SubmitError::Refused(Refusal::Exists { .. }, _)), "{error}")
+                        }
                     }
                 }
             });
@@ -257,7 +267,7 @@ fn of_many_that_replace_one_version_at_once_one_does() {
                             assert_eq!(outcomes, [Outcome::Replaced { version: version + 1 }]);
                             done += 1;
                         }
-                        Err(SubmitError::Refused(Refusal::VersionMismatch { expected, found, .. })) => {
+                        Err(SubmitError::Refused(Refusal::VersionMismatch { expected, found, .. }, _)) => {
                             assert!(expected == version && found > version);
                         }
                         Err(error) => panic!("{error}"),

@@ -15,7 +15,7 @@ fn named(engine: &Engine, id: OperationId, commands: Vec<Command>) -> Result<Vec
 
 fn refusal(result: Result<Vec<Outcome>, SubmitError>) -> Refusal {
     match result {
-        Err(SubmitError::Refused(refusal)) => refusal,
+        Err(SubmitError::Refused(refusal, _)) => refusal,
         other => panic!("{other:?}"),
     }
 }

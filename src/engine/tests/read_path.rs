@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::*;
 use crate::cache::CachedLink;
 use crate::engine::applier::ReplayedRecord;
+use crate::engine::apply::Rules;
 use crate::engine::{Found, HostView, Miss, ReadPath, ReadReply, ReaderPool, Resolved, read, resolve};
 use crate::link::RequestKey;
 use crate::log::OperationId;
@@ -220,6 +221,7 @@ fn what_is_read_while_a_change_is_applied_does_not_outlive_it() {
     let mut applier = attached(store, Arc::clone(&views), recover::beginning(&log));
     for version in 1..4 {
         let record = ReplayedRecord {
+            rules: Rules::default(),
             sequence: version,
             time_ms: 0,
             chain: log.chain(),
@@ -280,6 +282,7 @@ fn a_read_that_panics_is_answered_and_so_is_the_next() {
     let engine = Arc::new(Engine {
         config: super::config(dir.path()),
         log_id: crate::log::LogId::random(),
+        waypoints: crate::log::Waypoints::default(),
         views: Views::new(1 << 20, None),
         store: Arc::new(StoreSlot::new(Arc::new(Panicking::default()))),
         requests: crate::engine::requests::requests().0,

@@ -26,7 +26,14 @@ fn digest_up_to(data: &Path, sequence: u64) -> StateDigest {
         let (sequence, time_ms, operation) = (record.sequence, record.time_ms, record.operation);
         let fingerprint = crate::link::Operation::fingerprint_of(record.payload);
         let chain = replay.chain();
-        let place = crate::engine::applier::ReplayedRecord { sequence, time_ms, chain, operation, fingerprint };
+        let place = crate::engine::applier::ReplayedRecord {
+            rules: crate::engine::apply::Rules::default(),
+            sequence,
+            time_ms,
+            chain,
+            operation,
+            fingerprint,
+        };
         applier.apply_recovered(&change, &place).unwrap();
     }
     applier.flush().unwrap();

@@ -3,7 +3,7 @@
 use crate::link::{
     Action, Actor, Change, Command, Destination, LinkKey, Payload, Precondition, Status, Target, encode_payload,
 };
-use crate::log::record::{ChainHash, LogId, OperationId, Record};
+use crate::log::record::{ChainHash, LogId, OperationId, Record, VERSION};
 use crate::log::segment::SegmentHeader;
 use std::fmt::Write;
 
@@ -20,12 +20,14 @@ fn example() -> Vec<u8> {
     let payload = encode_payload(&Payload::Change(Change::Links(vec![command])), &Actor::default());
     let mut bytes = SegmentHeader { log_id, epoch: 1, first_sequence: 1, chain }.encode().to_vec();
     let record = Record {
+        version: VERSION,
         log_id,
         epoch: 1,
         sequence: 1,
         durable: 0,
         time_ms: 1_767_225_600_000,
         operation: OperationId(*b"\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x02"),
+        is_refused: false,
         chain,
         payload: &payload,
     };

@@ -444,12 +444,14 @@ fn a_whole_record_that_does_not_continue_the_log_is_damage() {
     let mut log = open(dir.path()).unwrap().log;
     append_synced(&mut log, 3);
     let right = Record {
+        version: record::VERSION,
         log_id: log.id(),
         epoch: 1,
         sequence: 4,
         durable: 3,
         time_ms: 4,
         operation: OPERATION,
+        is_refused: false,
         chain: log.chain(),
         payload: &payload(4),
     };

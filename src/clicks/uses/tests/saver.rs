@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::UsesSaver;
-use super::{open, take_many};
+use super::super::{Uses, UsesNews, UsesSaver};
+use super::{dir, open, take_many};
 use crate::log::disk::simulated::SimulatedDisk;
 
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -54,11 +54,27 @@ fn it_tells_when_saving_begins_to_fail_and_when_it_works_again() {
         wait_for(|| disk.calls() > calls + 10);
         assert!(told.is_empty(), "it is told once");
         disk.set_capacity(None);
-        told.recv().unwrap().unwrap();
+        assert_eq!(told.recv().unwrap().unwrap(), UsesNews::SavedAgain);
         assert_eq!(open(&disk).used(1), round);
     }
     disk.set_capacity(Some(0));
     take_many(&uses, 1, 1);
     saver.stop().unwrap_err();
     assert!(told.len() <= 1);
+}
+
+#[test]
+fn it_tells_once_that_no_more_links_are_counted() {
+    let uses = Uses::open_with(Arc::new(SimulatedDisk::new(0)), dir(), 1).unwrap();
+    let uses = Arc::new(uses);
+    let (tell, told) = crossbeam_channel::unbounded();
+    let tell = move |news| tell.send(news).expect("the test listens");
+    let saver = UsesSaver::start_with(Arc::clone(&uses), INTERVAL, tell).unwrap();
+    assert!(uses.take(1, 5) && !uses.take(2, 5));
+    assert_eq!(told.recv().unwrap().unwrap(), UsesNews::Full);
+    assert!(!uses.take(2, 5));
+    saver.stop().unwrap();
+    assert!(told.is_empty());
+    let status = uses.status();
+    assert_eq!((status.links, status.links_max, status.refused), (1, 1, 2));
 }

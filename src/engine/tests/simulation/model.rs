@@ -218,7 +218,7 @@ impl State {
         let known = self.operations.get(&done.operation.0).filter(|known| is_named && !known.is_old(done.time_ms));
         let result = match answer {
             Ok(outcomes) => Ok(outcomes.clone()),
-            Err(SubmitError::Refused(refusal)) => Err(refusal.clone()),
+            Err(SubmitError::Refused(refusal, _)) => Err(refusal.clone()),
             Err(SubmitError::OperationReused(_)) => {
                 if let Some(known) = known {
                     assert!(known.payload != done.payload, "it is the same operation: {done:?}");
@@ -247,7 +247,12 @@ impl State {
                 }
                 return Ok(());
             }
-            Err(error @ (SubmitError::TooLarge { .. } | SubmitError::TooManySets)) => panic!("{error}"),
+            Err(
+                error @ (SubmitError::TooLarge { .. }
+                | SubmitError::TooManySets
+                | SubmitError::TokenEnded(_)
+                | SubmitError::CodesExhausted { .. }),
+            ) => panic!("{error}"),
         };
         if let Some(known) = known {
             assert!(known.payload == done.payload, "the operation id was used for other commands: {done:?}");
@@ -332,7 +337,7 @@ impl State {
                     is_generated,
                     created_at_ms: time_ms,
                     updated_at_ms: time_ms,
-                    version: 1,
+                    version: sequence,
                 };
                 self.links.insert(key.as_str().to_owned(), link);
                 Outcome::Created(id)
@@ -344,8 +349,8 @@ impl State {
                 link.destination = destination;
                 link.options = options;
                 link.updated_at_ms = time_ms;
-                link.version += 1;
-                Outcome::Replaced { version: link.version }
+                link.version = sequence;
+                Outcome::Replaced { version: sequence }
             }
             (None, None) => Outcome::Unchanged,
             (None, Some(_)) => {

@@ -217,7 +217,7 @@ impl Driver {
         let seen = &mut self.world.seen;
         match error {
             None => seen.count(answered),
-            Some(SubmitError::Refused(_)) => seen.count("a batch refused"),
+            Some(SubmitError::Refused(..)) => seen.count("a batch refused"),
             Some(SubmitError::Paused { reason }) if reason.contains("kept free") => {
                 seen.count("a disk below its reserve")
             }
