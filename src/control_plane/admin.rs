@@ -9,25 +9,30 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::{Extension, Router, middleware};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::api::{Api, Caller, Closing, Peer, router};
 use super::patient::Patient;
+use super::refusals::Refusals;
+use super::room::{Place, Room, mark_busy};
 use crate::engine::Engine;
 
-/// Most connections to the admin address at a time; more wait to be accepted.
+/// Most connections to the admin address at a time. For one more, the one that is idle for longest is closed.
 const CONNECTIONS: usize = 1_024;
+
+/// Most of them from one address of another machine, or one /64 network of IPv6. A proxy on this machine may have all.
+const CONNECTIONS_OF_ONE: usize = CONNECTIONS / 2;
 
 /// Most streams that wait to be taken over from the control socket.
 const STREAMS: usize = 16;
 
 /// How long a request's head may take to arrive, and a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take nothing of what is written to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,6 +78,7 @@ pub enum AdminError {
 pub struct AdminPlane {
     address: Option<SocketAddr>,
     door: Door,
+    refusals: Arc<Refusals>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -111,15 +117,22 @@ impl AdminPlane {
             .build()?;
         let (streams, taken) = mpsc::channel(STREAMS);
         let (stop, stopped) = oneshot::channel();
-        let router = router(Api::new(Arc::clone(engine), config.rate));
-        let body = move || run(runtime, listener, taken, stopped, router);
+        let refusals = Arc::new(Refusals::default());
+        let router = router(Api::new(Arc::clone(engine), config.rate, Arc::clone(&refusals)));
+        let room = Room::new(CONNECTIONS, CONNECTIONS_OF_ONE, Arc::clone(&refusals));
+        let body = move || run(runtime, listener, taken, stopped, router, &room);
         let thread = std::thread::Builder::new().name("carom-admin".to_owned()).spawn(body)?;
-        Ok(AdminPlane { address, door: Door(streams), stop, thread })
+        Ok(AdminPlane { address, door: Door(streams), refusals, stop, thread })
     }
 
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// What was not done as it was asked.
+    pub(super) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
     }
 
     /// The way in for streams of the control socket.
@@ -142,6 +155,7 @@ fn run(
     mut streams: mpsc::Receiver<UnixStream>,
     stopped: oneshot::Receiver<()>,
     router: Router,
+    room: &Arc<Room>,
 ) {
     runtime.block_on(async {
         let (closing, _) = watch::channel(false);
@@ -157,7 +171,7 @@ fn run(
             }
         });
         tokio::select! {
-            () = accept(listener, &connections) => {}
+            () = accept(listener, room, &connections) => {}
             () = take_over(&mut streams, &connections) => {}
             // Also if whoever could stop it is gone.
             _ = stopped => {}
@@ -172,17 +186,19 @@ fn run(
 }
 
 /// Accepts connections, for ever.
-async fn accept(listener: Option<tokio::net::TcpListener>, connections: &Connections) {
+async fn accept(listener: Option<tokio::net::TcpListener>, room: &Arc<Room>, connections: &Connections) {
     let Some(listener) = listener else { return std::future::pending().await };
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let place = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Who gets no place is closed.
+                let Some(place) = room.enter(peer.ip()).await else { continue };
                 // Answers are written whole; there is nothing to wait for.
                 let _ = stream.set_nodelay(true);
-                let router = connections.router.clone().layer(Extension(Peer(peer.ip())));
-                connections.serve(stream, router, place);
+                let activity = place.activity();
+                let busy = middleware::from_fn(move |request, next| mark_busy(activity.clone(), request, next));
+                let router = connections.router.clone().layer(Extension(Peer(peer.ip()))).layer(busy);
+                connections.serve(stream, router, Some(place));
             }
             // Out of files, most likely: that passes, and must not be waited for in a circle.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -196,7 +212,7 @@ async fn take_over(streams: &mut mpsc::Receiver<UnixStream>, connections: &Conne
         let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
         // Whoever is on the other end sees it closed.
         let Ok(stream) = stream else { continue };
-        connections.serve(stream, connections.router.clone().layer(Extension(Caller::Local)), ());
+        connections.serve(stream, connections.router.clone().layer(Extension(Caller::Local)), None);
     }
     std::future::pending().await
 }
@@ -209,17 +225,17 @@ struct Connections {
 }
 
 impl Connections {
-    /// Answers on a stream until it ends. `place` is held until then.
+    /// Answers on a stream until it ends, or its place is taken from it. `place` is held until then.
     fn serve(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         router: Router,
-        place: impl Send + 'static,
+        place: Option<Place>,
     ) {
-        let stream = Patient::new(stream, WRITE_TIMEOUT);
+        let stream = Patient::new(stream, WRITE_TIMEOUT, place.as_ref().map(Place::activity));
         let (mut closing, open) = (self.closing.subscribe(), self.open.clone());
         tokio::spawn(async move {
-            let _held = (place, open);
+            let _open = open;
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
@@ -228,11 +244,22 @@ impl Connections {
             let mut connection = std::pin::pin!(connection);
             // What fails here is the client's connection, which is the client's matter.
             tokio::select! {
+                // First: a connection that always has something to do must not keep a place that is another's.
+                biased;
+                () = lost(place.as_ref()) => return,
                 _ = connection.as_mut() => return,
                 _ = closing.wait_for(|is_closing| *is_closing) => {}
             }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         });
+    }
+}
+
+/// Waits until the place of a connection is taken from it.
+async fn lost(place: Option<&Place>) {
+    match place {
+        Some(place) => place.closed().await,
+        None => std::future::pending().await,
     }
 }

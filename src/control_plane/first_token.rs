@@ -1,12 +1,12 @@
 //! The first token: whoever may read the data directory may use the API.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::api::{Minted, mint};
+use super::api::{Minted, holds, mint};
 use crate::engine::{Engine, Submission, SubmitError};
 use crate::link::{Actor, Change, Scope, Title, TokenCommand, TokenRecord};
 
@@ -35,9 +35,16 @@ pub enum FirstTokenError {
     Submit(#[from] SubmitError),
 }
 
-/// Where the first token lies.
-pub fn first_token_file(data: &Path) -> PathBuf {
-    data.join(NAME)
+/// Most bytes of a file with a token that are read: more than a token has.
+const TOKEN_BYTES: u64 = 256;
+
+/// The file of the first token, if the token in it still allows anything.
+pub fn valid_token_file(engine: &Engine) -> Option<PathBuf> {
+    let path = engine.data().join(NAME);
+    let mut token = String::new();
+    // What can't be read, or is something else, is no token.
+    File::open(&path).and_then(|file| file.take(TOKEN_BYTES).read_to_string(&mut token)).ok()?;
+    holds(&engine.tables(), token.trim()).then_some(path)
 }
 
 /// Makes a token named `first` that may do all, if there is none at all; whether it did.
@@ -50,7 +57,7 @@ pub fn ensure_first_token(engine: &Arc<Engine>) -> Result<bool, FirstTokenError>
     }
     let Minted { token, id, secret_hash } = mint()?;
     // The file first: should it end here, the next start finds no token still, and makes another file.
-    let path = first_token_file(engine.data());
+    let path = engine.data().join(NAME);
     write(engine.data(), &token).map_err(|source| FirstTokenError::Write { path, source })?;
     let name = Title::parse("first").expect("it is a title");
     let record = TokenRecord {

@@ -20,7 +20,7 @@ const DUPLEX_BYTES: usize = 64 * 1024;
 /// as long as the stream is used.
 pub fn connect_local(engine: &Arc<Engine>) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-    let service = local_router(Api::new(Arc::clone(engine), RATE));
+    let service = local_router(Api::new(Arc::clone(engine), RATE, Arc::default()));
     tokio::spawn(async move {
         // Who hangs up does not want to know.
         let _ = serve_stream(service, theirs).await;

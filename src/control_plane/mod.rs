@@ -2,7 +2,8 @@
 //!
 //! The `api` is answered on an address of its own, by the thread of [`AdminPlane`], which is the only one with an
 //! asynchronous runtime; redirects know nothing of it. `patient`: who takes no answer loses it. `first_token`: how the first who asks gets in. `local`: the same
-//! API for commands on the same machine, with all rights.
+//! API for commands on the same machine, with all rights. `room`: which connections there may be. `refusals`: what was not
+//! done as it was asked, counted.
 //!
 //! A Unix socket in the data directory, for commands of the same version of carom on the same machine. One connection
 //! carries one request: a line, `status`, `backup` or `api`. After `api` and its `ok` the stream belongs to the API, and
@@ -21,12 +22,14 @@ mod first_token;
 mod frames;
 mod local;
 mod patient;
+mod refusals;
+mod room;
 mod server;
 mod socket;
 
 pub use admin::{AdminConfig, AdminError, AdminPlane};
 pub use client::{AskError, Connection};
-pub use first_token::{FirstTokenError, ensure_first_token, first_token_file};
+pub use first_token::{FirstTokenError, ensure_first_token, valid_token_file};
 pub use local::{connect_control, connect_local};
 pub use server::ControlPlane;
 

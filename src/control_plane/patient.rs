@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::room::Activity;
+
 /// A stream on which writing fails once nothing was taken for a while. Without that, whoever asks and never reads keeps a
 /// connection for good.
 pub(super) struct Patient<S> {
@@ -15,19 +17,31 @@ pub(super) struct Patient<S> {
     patience: Duration,
     /// When writing fails. Only while something waits to be written.
     deadline: Option<Pin<Box<Sleep>>>,
+    activity: Option<Activity>,
 }
 
 impl<S> Patient<S> {
-    /// Waits so long for the other end.
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Patient { stream, patience, deadline: None }
+    /// Waits so long for the other end. `activity` is told that something waits to be written.
+    pub(super) fn new(stream: S, patience: Duration, activity: Option<Activity>) -> Self {
+        Patient { stream, patience, deadline: None, activity }
+    }
+
+    fn tell(&self, is_stuck: bool) {
+        if let Some(activity) = &self.activity {
+            activity.is_stuck(is_stuck);
+        }
     }
 
     /// Looks at the clock if nothing was taken.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.deadline = None;
+            if self.deadline.take().is_some() {
+                self.tell(false);
+            }
             return written;
+        }
+        if self.deadline.is_none() {
+            self.tell(true);
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.patience)));
         deadline.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -81,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn writing_fails_once_nothing_is_taken_for_a_while() {
         let (ours, mut theirs) = tokio::io::duplex(8);
-        let mut stream = Patient::new(ours, Duration::from_millis(200));
+        let mut stream = Patient::new(ours, Duration::from_millis(200), None);
         let reader = async {
             // Slow, but not at a standstill.
             for _ in 0..8 {

@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::admin::{AdminPlane, Door};
 use super::frames::FrameWriter;
+use super::refusals::{Refusals, Refused};
 use super::{REQUEST_BYTES, socket};
 use crate::cache::FilterStatus;
-use crate::clicks::{ClicksStatus, Keep};
+use crate::clicks::{ClicksStatus, Keep, UsesStatus};
 use crate::engine::{Engine, Status};
 
 /// Most connections at a time. One more is told so.
@@ -50,6 +51,7 @@ impl ControlPlane {
         let desk = Arc::new(Desk {
             engine: Arc::clone(engine),
             door: admin.door(),
+            refusals: admin.refusals(),
             since: Instant::now(),
             connections: Mutex::default(),
         });
@@ -77,6 +79,7 @@ impl ControlPlane {
 struct Desk {
     engine: Arc<Engine>,
     door: Door,
+    refusals: Arc<Refusals>,
     since: Instant,
     connections: Mutex<Connections>,
 }
@@ -170,7 +173,7 @@ impl Desk {
     }
 
     fn status(&self) -> String {
-        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks } =
+        let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks, uses } =
             self.engine.status();
         let known = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| number.to_string());
         let lines = [
@@ -187,7 +190,16 @@ impl Desk {
         ];
         let filter = filter_lines(&filter);
         let clicks = clicks.map_or_else(Vec::new, |(keep, status)| click_lines(keep, &status));
-        lines.iter().chain(&filter).chain(&clicks).map(|(key, value)| format!("{key}: {value}\n")).collect()
+        let uses = uses_lines(uses);
+        let refused = refused_lines(self.refusals.get());
+        lines
+            .iter()
+            .chain(&filter)
+            .chain(&clicks)
+            .chain(&uses)
+            .chain(&refused)
+            .map(|(key, value)| format!("{key}: {value}\n"))
+            .collect()
     }
 
     fn hand_over(&self, mut stream: UnixStream) -> io::Result<()> {
@@ -252,6 +264,28 @@ fn click_lines(keep: Keep, status: &ClicksStatus) -> Vec<(&'static str, String)>
         ("click batches not durable yet", status.waiting.to_string()),
         ("click batches not in the statistics yet", status.lag_windows.to_string()),
         ("click journal bytes", status.journal_bytes.to_string()),
+    ]
+}
+
+/// How counting the clicks of links with a limit stands.
+fn uses_lines(status: UsesStatus) -> [(&'static str, String); 2] {
+    let UsesStatus { links, links_max, refused } = status;
+    [
+        ("links whose max_clicks are counted", format!("{links} of at most {links_max}")),
+        ("clicks refused because no more links are counted", refused.to_string()),
+    ]
+}
+
+/// What the admin API did not do as it was asked.
+fn refused_lines(refused: Refused) -> [(&'static str, String); 6] {
+    let Refused { unauthorized, forbidden, rate_limited, unavailable, closed, refused } = refused;
+    [
+        ("admin requests without a valid token", unauthorized.to_string()),
+        ("admin requests not allowed", forbidden.to_string()),
+        ("admin requests over a rate", rate_limited.to_string()),
+        ("admin requests not possible", unavailable.to_string()),
+        ("admin connections closed to make room", closed.to_string()),
+        ("admin connections refused", refused.to_string()),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Who may do what.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -107,6 +108,38 @@ fn a_token_ends_when_it_is_revoked_or_expires() {
 }
 
 #[test]
+fn a_request_that_was_let_in_before_its_token_was_revoked_changes_nothing_after() {
+    let admin = Admin::start(&[]);
+    let address = admin.server.admin.unwrap();
+    for (path, body) in [
+        ("/v1/tokens", r#"{"name": "mine", "scope": "admin"}"#),
+        ("/v1/links", r#"{"key": "a.example/late", "target": "https://to.example/"}"#),
+        ("/v1/batch", r#"{"commands": [{"op": "create", "key": "a.example/late", "link": {"status": 410}}]}"#),
+    ] {
+        let (token, id) = admin.create(json!({"name": "a", "scope": "admin"}));
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\nExpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // It is let in once its body is asked for.
+        let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+        let mut said = vec![0; go_on.len()];
+        stream.read_exact(&mut said).unwrap();
+        assert_eq!(String::from_utf8(said).unwrap(), go_on);
+        admin.ask("DELETE", &format!("/v1/tokens/{id}")).send().is(204);
+        let newest = admin.ask("GET", "/v1/changes").send().json()["newest"].clone();
+        stream.write_all(body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{path}: {answer}");
+        assert_eq!(admin.ask("GET", "/v1/changes").send().json()["newest"], newest, "{path}");
+    }
+}
+
+#[test]
 fn too_many_requests_are_told_so() {
     let admin = Admin::start(&["--admin-rate", "2"]);
     let limited = (0..20).map(|_| admin.ask("GET", "/v1/tokens/self").send()).find(|answer| answer.status == 429);
@@ -133,4 +166,45 @@ fn a_busy_port_is_an_error_with_a_way_out() {
     for part in [&*address, "--admin 127.0.0.1:0", "--admin none"] {
         assert!(said.contains(part), "{said}");
     }
+}
+
+#[test]
+fn a_token_for_some_hosts_is_told_nothing_of_others() {
+    let admin = Admin::start(&[]);
+    let (narrow, _) = admin.create(json!({"name": "n", "scope": "read", "hosts": ["a.example"]}));
+    let (wide, _) = admin.create(json!({"name": "w", "scope": "read"}));
+    let status = admin.ask_as(&narrow, "GET", "/v1/status").send().is(200).json();
+    assert_eq!(status, json!({"changes": "ready", "reason": null, "version": env!("CARGO_PKG_VERSION")}));
+    let status = admin.ask_as(&wide, "GET", "/v1/status").send().is(200).json();
+    assert!(status["pid"].is_u64() && status["key_filter"].is_object(), "{status}");
+}
+
+#[test]
+fn the_description_is_sent_once_to_who_keeps_it() {
+    let admin = Admin::start(&[]);
+    let ask = || Request::new(&admin.server, "GET", "/v1/openapi.json");
+    let answer = ask().send().is(200);
+    let tag = answer.field("etag").unwrap();
+    assert!(!answer.text.contains('\n') && answer.json()["info"]["version"] == "1");
+    let known = ask().field("If-None-Match", tag).send().is(304);
+    assert_eq!((known.text.as_str(), known.field("etag")), ("", Some(tag)));
+    // A 304 says of keeping what the answer itself does.
+    assert_eq!((answer.field("cache-control"), known.field("cache-control")), (Some("no-cache"), Some("no-cache")));
+    ask().field("If-None-Match", "\"other\"").field("If-None-Match", tag).send().is(304);
+    ask().field("If-None-Match", "\"other\"").send().is(200);
+    Request::new(&admin.server, "GET", "/v1/openapi.json?pretty=1").send().problem(400, "malformed");
+}
+
+#[test]
+fn a_start_names_the_file_of_a_token_only_if_that_holds_and_warns_of_other_machines() {
+    let admin = Admin::start(&[]);
+    let said = |server: &Server| server.said().lock().unwrap().clone();
+    assert!(said(&admin.server).contains("admin.token") && !said(&admin.server).contains("WARNING"));
+    admin.create(json!({"name": "other", "scope": "admin"}));
+    admin.ask("DELETE", &format!("/v1/tokens/{}", &admin.token[6..22])).send().is(204);
+    let server = Server::start_on(admin.server.stop(), &["--admin", "0.0.0.0:0"]);
+    let said = said(&server);
+    assert!(server.data().join("admin.token").exists());
+    assert!(said.contains("admin API on http://0.0.0.0:") && !said.contains("admin.token"), "{said}");
+    assert!(said.contains("WARNING: the admin API can be reached from other machines"), "{said}");
 }

@@ -46,19 +46,20 @@ fn a_batch_is_made_wholly_or_not_at_all() {
             {"op": "create", "key": "http://A.example/1", "link": link("a")},
             {"op": "put", "key": "a.example/2", "link": link("a")},
             {"op": "patch", "key": "a.example/2", "link": {"title": "b"}},
-            {"op": "put", "key": "a.example/1", "link": link("a"), "version": 1},
+            {"op": "put", "key": "a.example/1", "link": link("a")},
             {"op": "delete", "key": "a.example/3"},
         ]),
     );
+    // It is the second change: the first made the token.
     let outcome =
         |key: &str, outcome: &str, version: Value| json!({"key": key, "outcome": outcome, "version": version});
     assert_eq!(
         outcomes.is(200).json(),
         json!({"outcomes": [
-            outcome("a.example/1", "created", json!(1)),
-            outcome("a.example/2", "created", json!(1)),
+            outcome("a.example/1", "created", json!(2)),
+            outcome("a.example/2", "created", json!(2)),
             outcome("a.example/2", "replaced", json!(2)),
-            outcome("a.example/1", "unchanged", json!(1)),
+            outcome("a.example/1", "unchanged", json!(2)),
             outcome("a.example/3", "unchanged", Value::Null),
         ]})
     );
@@ -69,8 +70,25 @@ fn a_batch_is_made_wholly_or_not_at_all() {
         (json!({"op": "put", "key": "a.example/9", "link": {"target": "https://a.example/2"}}), 409, "chain"),
     ] {
         let problem = batch(&admin, json!([{"op": "delete", "key": "a.example/1"}, last])).problem(status, kind);
-        assert_eq!(problem["errors"][0]["field"], "commands[1]", "{problem}");
+        let field = if kind == "chain" { "commands[1].link.target" } else { "commands[1]" };
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
         admin.ask("GET", "/v1/links/a.example%2F1").send().is(200);
+    }
+}
+
+#[test]
+fn the_command_that_was_refused_is_the_one_that_is_named() {
+    let admin = Admin::start(&[]);
+    let link = json!({"target": "https://www.example.com/"});
+    batch(&admin, json!([{"op": "put", "key": "a.example/1", "link": link}])).is(200);
+    let patch = |link: Value| json!({"op": "patch", "key": "a.example/1", "link": link});
+    for (second, status, kind, field) in [
+        (json!({"expired_target": "https://www.example.com/"}), 422, "invalid", "expired_target"),
+        (json!({"target": "http://a.example/1"}), 409, "loop", "target"),
+    ] {
+        // The first one of this link would do.
+        let problem = batch(&admin, json!([patch(json!({"title": "x"})), patch(second)])).problem(status, kind);
+        assert_eq!(problem["errors"][0]["field"], format!("commands[1].link.{field}"), "{problem}");
     }
 }
 
@@ -103,6 +121,9 @@ fn what_is_wrong_with_a_batch_is_said_of_each_command() {
             "commands[4].link",
         ]
     );
+    let misspelt = admin.ask("POST", "/v1/batch").json(json!({"comands": []})).send().problem(422, "invalid");
+    let fields: Vec<_> = misspelt["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["comands", "commands"], "{misspelt}");
     batch(&admin, json!([])).problem(422, "invalid");
     let many: Vec<Value> = (0..1_001).map(|number| json!({"op": "delete", "key": format!("/{number}")})).collect();
     batch(&admin, json!(many)).problem(422, "invalid");
@@ -153,10 +174,10 @@ fn good_lines_are_imported_and_bad_ones_told() {
     assert_eq!(
         shown,
         [
-            r#"1 created "*/a" 1"#,
+            r#"1 created "*/a" 2"#,
             "3 /problems/malformed",
             "4 /problems/invalid",
-            r#"5 replaced "*/a" 2"#,
+            r#"5 replaced "*/a" 3"#,
             "6 /problems/malformed",
             "7 /problems/invalid",
             "8 /problems/invalid",
@@ -174,9 +195,12 @@ fn good_lines_are_imported_and_bad_ones_told() {
     let both = "/v1/import?mode=destination&chains=refuse";
     let problem = admin.ask("POST", both).body(NDJSON, "").send().problem(400, "malformed");
     assert_eq!(problem["errors"][0]["field"], "chains");
-    let body = r#"{"key":"c.example/a","target":"https://c.example/a?x=y"}"#;
+    let body = "\u{feff}{\"key\":\"https://C.example/a\",\"target\":\"https://c.example/a?x=y\"}\n\
+                {\"key\":\"http://c.example/a\",\"target\":\"https://c.example/a\"}\n";
     let told = lines(admin.ask("POST", "/v1/import?mode=destination").body(NDJSON, body).send());
     assert_eq!(told[0]["error"]["type"], "/problems/loop");
+    // Another server may answer https.
+    assert_eq!((&told[1]["outcome"], &told[1]["key"]), (&json!("created"), &json!("c.example/a")), "{}", told[1]);
     let (reader, _) = admin.create(json!({"name": "r", "scope": "read"}));
     admin.ask_as(&reader, "POST", "/v1/import").body(NDJSON, "").send().problem(403, "forbidden");
     let (writer, _) = admin.create(json!({"name": "w", "scope": "write", "hosts": ["a.example"]}));

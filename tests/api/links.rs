@@ -15,7 +15,8 @@ fn a_link_is_created_read_replaced_changed_and_deleted() {
     let admin = Admin::start(&[]);
     let answer = admin.ask("POST", "/v1/links").json(json!({"key": "http://GO.example/sale", "target": TARGET}));
     let answer = answer.send().is(201);
-    assert_eq!(answer.field("etag"), Some("\"1\""));
+    // The first change made the token.
+    assert_eq!(answer.field("etag"), Some("\"2\""));
     let path = answer.field("location").unwrap().to_owned();
     assert_eq!(path, "/v1/links/go.example%2Fsale");
     let created = answer.json();
@@ -23,35 +24,35 @@ fn a_link_is_created_read_replaced_changed_and_deleted() {
         (&created["key"], &created["status"], &created["state"]),
         (&json!("go.example/sale"), &json!(302), &json!("active"))
     );
-    assert_eq!((&created["version"], &created["generated"], &created["tags"]), (&json!(1), &json!(false), &json!([])));
+    assert_eq!((&created["version"], &created["generated"], &created["tags"]), (&json!(2), &json!(false), &json!([])));
     // Any spelling finds it.
     for spelling in [&path, "/v1/links/https%3A%2F%2Fgo.example%3A8080%2Fs%2561le"] {
         assert_eq!(admin.ask("GET", spelling).send().is(200).json(), created);
     }
-    let known = admin.ask("GET", &path).field("If-None-Match", "\"1\"").send().is(304);
-    assert_eq!((known.field("etag"), known.text.as_str()), (Some("\"1\""), ""));
+    let known = admin.ask("GET", &path).field("If-None-Match", "\"2\"").send().is(304);
+    assert_eq!((known.field("etag"), known.text.as_str()), (Some("\"2\""), ""));
     // What was answered can be sent back, and changes nothing.
-    let same = admin.ask("PUT", &path).field("If-Match", "\"1\"").json(created.clone()).send().is(200);
+    let same = admin.ask("PUT", &path).field("If-Match", "\"2\"").json(created.clone()).send().is(200);
     assert_eq!(same.json(), created);
     let replaced = admin.ask("PUT", &path).json(json!({"status": 410, "note": "gone"})).send().is(200);
-    assert_eq!(replaced.field("etag"), Some("\"2\""));
+    assert_eq!(replaced.field("etag"), Some("\"3\""));
     assert_eq!((&replaced.json()["target"], &replaced.json()["id"]), (&Value::Null, &created["id"]));
     let patch = json!({"status": 301, "target": TARGET, "note": null, "tags": ["b", "a"]});
     let patched =
         admin.ask("PATCH", &path).body("application/merge-patch+json", patch.to_string()).send().is(200).json();
     assert_eq!(
         (&patched["note"], &patched["tags"], &patched["version"]),
-        (&Value::Null, &json!(["a", "b"]), &json!(3))
+        (&Value::Null, &json!(["a", "b"]), &json!(4))
     );
     admin.ask("PATCH", &path).json(json!({"expired_target": TARGET})).send().problem(422, "invalid");
     admin.ask("PATCH", &path).json(json!({"key": "go.example/other"})).send().problem(422, "invalid");
-    for (method, tag) in [("PUT", "\"2\""), ("PATCH", "\"4\""), ("DELETE", "\"2\"")] {
+    for (method, tag) in [("PUT", "\"3\""), ("PATCH", "\"5\""), ("DELETE", "\"3\"")] {
         let body = json!({"target": TARGET});
         admin.ask(method, &path).field("If-Match", tag).json(body).send().problem(412, "version-mismatch");
     }
     let body = || json!({"target": TARGET});
     admin.ask("PUT", &path).field("If-None-Match", "*").json(body()).send().problem(412, "version-mismatch");
-    admin.ask("DELETE", &path).field("If-Match", "\"3\"").send().is(204);
+    admin.ask("DELETE", &path).field("If-Match", "\"4\"").send().is(204);
     for method in ["GET", "PATCH", "DELETE"] {
         admin.ask(method, &path).json(json!({})).send().problem(404, "not-found");
     }
@@ -59,6 +60,12 @@ fn a_link_is_created_read_replaced_changed_and_deleted() {
     let again = admin.ask("PUT", &path).field("If-None-Match", "*").json(body()).send().is(201);
     assert_eq!(again.field("location"), Some(&*path));
     assert_ne!(again.json()["id"], created["id"]);
+    // No version of the one that is gone is one of the new one.
+    for version in 1..5 {
+        let tag = format!("\"{version}\"");
+        admin.ask("PUT", &path).field("If-Match", &tag).json(body()).send().problem(412, "version-mismatch");
+        admin.ask("GET", &path).field("If-None-Match", &tag).send().is(200);
+    }
 }
 
 #[test]
@@ -67,7 +74,7 @@ fn creating_replaces_only_if_it_is_told_to() {
     let ask = |path: &str, key: &str| admin.ask("POST", path).json(json!({"key": key, "target": TARGET, "title": key}));
     ask("/v1/links", "/a").send().is(201);
     let problem = ask("/v1/links", "*/a").send().problem(409, "exists");
-    assert!(problem["detail"].as_str().unwrap().contains("`*/a` exists already, in version 1"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("`*/a` exists already, in version 2"), "{problem}");
     assert_eq!(ask("/v1/links?upsert=true", "*/a").send().is(200).json()["title"], "*/a");
     ask("/v1/links?upsert=true", "/b").send().is(201);
     let problem = admin.ask("POST", "/v1/links?upsret=true").json(json!({})).send().problem(400, "malformed");
@@ -159,8 +166,11 @@ fn chains_are_refused_flattened_or_allowed_and_loops_never_made() {
     assert!(problem["detail"].as_str().unwrap().contains("`go.example/b`"), "{problem}");
     assert_eq!(create("?chains=flatten", "go.example/a", "https://go.example/b").is(201).json()["target"], TARGET);
     create("?chains=allow", "go.example/c", "https://go.example/b").is(201);
-    create("?chains=allow", "go.example/d", "https://go.example/d").problem(409, "loop");
-    create("?chains=maybe", "go.example/d", TARGET).problem(400, "malformed");
+    create("?chains=allow", "go.example/d", "http://go.example/d").problem(409, "loop");
+    // What may be another server has to be allowed.
+    create("", "go.example/d", "https://go.example/d").problem(409, "chain");
+    create("?chains=allow", "go.example/d", "https://go.example/d").is(201);
+    create("?chains=maybe", "go.example/e", TARGET).problem(400, "malformed");
     let path = "/v1/links/go.example%2Fb";
     admin.ask("PATCH", path).json(json!({"target": "https://go.example/c"})).send().problem(409, "loop");
     admin
@@ -168,6 +178,20 @@ fn chains_are_refused_flattened_or_allowed_and_loops_never_made() {
         .json(json!({"target": "https://go.example/c"}))
         .send()
         .problem(409, "loop");
+}
+
+#[test]
+fn a_loop_names_the_field_that_leads_back() {
+    let admin = Admin::start(&[]);
+    let put = |key: &str, target: &str| {
+        admin.ask("PUT", &format!("/v1/links/go.example%2F{key}?chains=allow")).json(json!({"target": target})).send()
+    };
+    put("a", TARGET).is(201);
+    put("b", "http://go.example/a").is(201);
+    let over = json!({"expires_at": "2090-01-01T00:00:00Z", "expired_target": "http://go.example/b"});
+    let problem = admin.ask("PATCH", "/v1/links/go.example%2Fa?chains=allow").json(over).send().problem(409, "loop");
+    assert_eq!(problem["errors"][0]["field"], "expired_target", "{problem}");
+    assert_eq!(problem["errors"][0]["value"], "http://go.example/b", "{problem}");
 }
 
 #[test]

@@ -5,10 +5,13 @@ mod bodies;
 mod bulk;
 mod changes;
 mod client;
+mod conditions;
+mod connections;
 mod consistency;
 mod control;
 mod hosts;
 mod links;
+mod loads;
 mod states;
 mod stats;
 #[path = "../support/mod.rs"]

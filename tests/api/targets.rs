@@ -95,7 +95,7 @@ fn fields(problem: &Value) -> Vec<&str> {
 fn is_as_it_was(admin: &Admin) {
     let stored = lines(admin.ask("GET", "/v1/export").send());
     let stored: Vec<_> = stored.iter().map(|link| (&link["key"], &link["target"], &link["version"])).collect();
-    assert_eq!(stored, [(&json!("go.example/there"), &json!(TARGET), &json!(1))]);
+    assert_eq!(stored, [(&json!("go.example/there"), &json!(TARGET), &json!(2))]);
     let hosts = admin.ask("GET", "/v1/hosts").send().is(200).json();
     assert_eq!(hosts["hosts"], json!([]));
 }

@@ -53,9 +53,33 @@ fn what_a_token_can_not_be_is_said() {
     assert_eq!(fields(post(json!({}))), ["name", "scope"]);
     let body =
         json!({"name": "", "scope": "root", "hosts": ["a b"], "expires_at": "2001-01-01T00:00:00Z", "token": "x"});
-    assert_eq!(fields(post(body)), ["token", "name", "scope", "hosts", "expires_at"]);
+    assert_eq!(fields(post(body)), ["token", "name", "scope", "hosts[0]", "expires_at"]);
     let hosts: Vec<String> = (0..101).map(|number| format!("h{number}.example")).collect();
     assert_eq!(fields(post(json!({"name": "a", "scope": "read", "hosts": hosts}))), ["hosts"]);
+    let hosts = json!(["a.example", "a b", 7]);
+    assert_eq!(fields(post(json!({"name": "a", "scope": "read", "hosts": hosts}))), ["hosts[1]", "hosts[2]"]);
+    // No host would be every host.
+    let problem = post(json!({"name": "a", "scope": "read", "hosts": []}));
+    assert!(problem["detail"].as_str().unwrap().contains("leave it out for all hosts"), "{problem}");
+}
+
+#[test]
+fn what_means_nothing_is_refused_and_nothing_is_done() {
+    let admin = Admin::start(&[]);
+    let (_, id) = admin.create(json!({"name": "a", "scope": "read"}));
+    let path = format!("/v1/tokens/{id}");
+    let new = || json!({"name": "b", "scope": "read"});
+    admin.ask("POST", "/v1/tokens?dry_run=true").json(new()).send().problem(400, "malformed");
+    admin.ask("DELETE", &format!("{path}?version=9")).send().problem(400, "malformed");
+    for path in [&*path, "/v1/tokens/self", "/v1/status"] {
+        admin.ask("GET", &format!("{path}?fields=id")).send().problem(400, "malformed");
+    }
+    for (field, value) in [("If-Match", "\"1\""), ("If-None-Match", "*"), ("Idempotency-Key", "k")] {
+        let problem = admin.ask("POST", "/v1/tokens").field(field, value).json(new()).send().problem(400, "malformed");
+        assert_eq!(problem["errors"][0]["field"], field.to_ascii_lowercase());
+        admin.ask("DELETE", &path).field(field, value).send().problem(400, "malformed");
+    }
+    assert_eq!(admin.ask("GET", "/v1/tokens").send().is(200).json()["tokens"].as_array().unwrap().len(), 2);
 }
 
 #[test]

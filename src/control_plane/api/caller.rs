@@ -33,7 +33,10 @@ impl FromRequestParts<Arc<Api>> for Caller {
             return Ok(caller.clone());
         }
         let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        api.gate.admit(&api.engine.tables(), &parts.headers, peer).map(Caller::Token)
+        let caller = api.gate.admit(&api.engine.tables(), &parts.headers, peer).map(Caller::Token)?;
+        // For what is read of the request later: a body counts for its caller.
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 
@@ -54,10 +57,7 @@ impl Caller {
         let Caller::Token(token) = self else { return Ok(()) };
         let is_over = token.expires_at_ms.is_some_and(|end| unix_time_ms() >= end);
         if is_over || tables.token(token.id).is_none() {
-            return Err(Problem::unauthorized(
-                "the token was revoked or has expired since the request began",
-                r#"Bearer realm="carom", error="invalid_token""#,
-            ));
+            return Err(Problem::token_ended());
         }
         Ok(())
     }
@@ -104,10 +104,12 @@ impl Caller {
     /// What is told of a change that was not made: a link that the caller may not see is not named.
     pub(crate) fn told(&self, error: SubmitError) -> Problem {
         let (kind, key) = match &error {
-            SubmitError::Refused(Refusal::Chain { key, through }) if !self.may_see(through.host()) => {
+            SubmitError::Refused(Refusal::Chain { key, through }, _) if !self.may_see(through.host()) => {
                 (Kind::Chain, key)
             }
-            SubmitError::Refused(Refusal::Loop { key, through }) if !self.may_see(through.host()) => (Kind::Loop, key),
+            SubmitError::Refused(Refusal::Loop { key, through }, _) if !self.may_see(through.host()) => {
+                (Kind::Loop, key)
+            }
             _ => return error.into(),
         };
         let way_out = match kind {

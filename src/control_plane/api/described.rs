@@ -34,6 +34,15 @@ pub(crate) struct IfNoneMatch {
     if_none_match: String,
 }
 
+/// When an answer is not needed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct IfNewer {
+    /// The version that is known already, as `ETag` gave it, or several; then the answer is 304 without it
+    #[param(rename = "If-None-Match", required = false, nullable = false)]
+    if_none_match: String,
+}
+
 fn none_yet() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).enum_values(Some(["*"]))
 }

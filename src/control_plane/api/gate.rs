@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use governor::clock::{Clock, DefaultClock};
@@ -115,6 +115,12 @@ fn judge(tables: &Tables, fields: &HeaderMap, now_ms: u64) -> Result<Arc<TokenRe
         ));
     }
     Ok(Arc::clone(record))
+}
+
+/// Whether a token, as it is given away, allows anything now.
+pub(crate) fn holds(tables: &Tables, token: &str) -> bool {
+    let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) else { return false };
+    judge(tables, &HeaderMap::from_iter([(header::AUTHORIZATION, value)]), unix_time_ms()).is_ok()
 }
 
 /// What stands behind `Bearer`.

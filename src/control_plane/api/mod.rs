@@ -2,7 +2,8 @@
 //!
 //! - One file or folder an area: `links`, `bulk`, `hosts`, `tokens`, `changes`, `stats`, `status`. Each gives its routes.
 //! - `problem`: what is said when something is not done. `gate` and `caller`: who asks, and what they may. `body` and
-//!   `parameters`: what comes in. `submit`: the way to the writer. `answer`: what goes out.
+//!   `parameters`: what comes in. `submit`: the way to the writer. `answer`: what goes out. `held`: how
+//!   much is held of both at a time.
 //!   `stream`: answers that are sent while they are made; `places`: how many of them at a time.
 //! - `openapi`: what is added to the description that the areas give of themselves.
 
@@ -13,6 +14,7 @@ mod caller;
 mod changes;
 mod described;
 mod gate;
+mod held;
 mod hosts;
 mod links;
 mod openapi;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -44,10 +46,11 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use caller::{Caller, Peer};
 use gate::Gate;
-pub(crate) use gate::{Minted, mint};
+pub(crate) use gate::{Minted, holds, mint};
 use problem::{Kind, Problem, quoted};
 pub(crate) use stream::Closing;
 
+use super::refusals::Refusals;
 use crate::engine::Engine;
 
 /// How long a request may take, but for those that stream.
@@ -66,6 +69,8 @@ pub(crate) struct Api {
     /// Since when it is served.
     since: Instant,
     gate: Gate,
+    /// What was not done as it was asked.
+    refusals: Arc<Refusals>,
     changes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     codes: Arc<links::CodeSecret>,
@@ -74,12 +79,13 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Of an engine, with so many requests per second and token.
-    pub(crate) fn new(engine: Arc<Engine>, rate: NonZeroU32) -> Arc<Self> {
+    /// Of an engine, with so many requests per second and token. What is refused is counted.
+    pub(crate) fn new(engine: Arc<Engine>, rate: NonZeroU32, refusals: Arc<Refusals>) -> Arc<Self> {
         Arc::new(Api {
             engine,
             since: Instant::now(),
             gate: Gate::new(rate),
+            refusals,
             changes: Arc::new(Semaphore::new(submit::CHANGES_UNDER_WAY)),
             reads: Arc::new(Semaphore::new(READS_UNDER_WAY)),
             codes: Arc::default(),
@@ -132,6 +138,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), counted))
         .with_state(api)
 }
 
@@ -152,7 +159,19 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
+/// Counts what is not done as it was asked.
+async fn counted(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    api.refusals.answered(response.status().as_u16());
+    response
+}
+
 async fn no_such_path(uri: Uri) -> Problem {
+    if let Some(key) = uri.path().strip_prefix(links::PATH).filter(|key| key.contains('/')) {
+        let meant = format!("{}{}", links::PATH, key.replace('/', "%2F"));
+        let detail = format!("a link's key is one segment of the path, with `/` as %2F: {}", quoted(&meant));
+        return Problem::new(Kind::NotFound, detail);
+    }
     Problem::new(
         Kind::NotFound,
         format!("there is no path {} here; GET /v1/openapi.json describes all", quoted(uri.path())),

@@ -1,5 +1,12 @@
 //! What is added to the description that the areas give of themselves: what holds for all of them.
+//!
+//! `examples`: one of each answer, and of what is sent and answered as lines.
 
+mod examples;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::link::Link;
 use utoipa::openapi::path::Operation;
@@ -7,13 +14,14 @@ use utoipa::openapi::schema::{AdditionalProperties, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Header, ObjectBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
 
-use super::problem::{CONTENT_TYPE, FieldError, Problem};
+use super::problem::{CONTENT_TYPE, FieldError, Kind, Problem};
 use super::stats::ClickJson;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Carom",
+        version = "1",
         description = "Redirects: links, the hosts they are on, and who may change them. What is not done is answered \
                        with problem details (RFC 9457), whose `type` is stable. Within `/v1`, fields, parameters and \
                        kinds of problems are added and never taken away; clients ignore what they do not know.",
@@ -21,6 +29,14 @@ use super::stats::ClickJson;
     servers((url = "/", description = "The admin address")),
     security(("token" = [])),
     components(schemas(Problem, FieldError, ClickJson)),
+    tags(
+        (name = "links", description = "What redirects where, one by one and many at once"),
+        (name = "hosts", description = "What is set for the links of a host"),
+        (name = "tokens", description = "Who may ask what"),
+        (name = "changes", description = "What was changed, by whom and when"),
+        (name = "stats", description = "What was clicked"),
+        (name = "server", description = "How the server stands, and what the API is"),
+    ),
 )]
 struct Frame;
 
@@ -42,8 +58,10 @@ pub(super) fn finish(mut api: OpenApi) -> OpenApi {
         token.bearer_format = Some("carom_ID_SECRET".to_owned());
         token.description = Some("A token, as `POST /v1/tokens` gives it; the first lies in `admin.token`".to_owned());
         components.add_security_scheme("token", SecurityScheme::Http(token));
-        components.schemas.values_mut().for_each(close);
+        name_kinds(components.schemas.get_mut("Problem"));
     }
+    close_requests(&mut api);
+    examples::add(&mut api);
     api
 }
 
@@ -51,8 +69,14 @@ pub(super) fn finish(mut api: OpenApi) -> OpenApi {
 ///
 /// # Errors
 /// If it is no JSON, which it is.
-pub(super) fn text(api: &OpenApi) -> Result<String, serde_json::Error> {
+pub(super) fn compact(api: &OpenApi) -> Result<String, serde_json::Error> {
     // utoipa 5.5 writes this name of links in snake case; as a property of a schema it has no text behind it.
+    Ok(api.to_json()?.replace(r#""operation_id":""#, r#""operationId":""#))
+}
+
+/// The same for people.
+#[cfg(test)]
+fn pretty(api: &OpenApi) -> Result<String, serde_json::Error> {
     Ok(api.to_pretty_json()?.replace(r#""operation_id": ""#, r#""operationId": ""#))
 }
 
@@ -96,14 +120,12 @@ fn answer_with_problems(operation: &mut Operation) {
     // An operation that says nothing of security has that of the whole.
     let takes_token = operation.security.is_none();
     let takes_body = operation.request_body.is_some();
-    let takes_parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
     let mut add = |status: &str, description: &str, header: Option<(&str, Type)>| {
         let responses = &mut operation.responses.responses;
         responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem(description, header)));
     };
-    if takes_parameters || takes_body {
-        add("400", "The request can't be read", None);
-    }
+    // Also where there are none: parameters that are not known are refused.
+    add("400", "The request can't be read", None);
     if takes_token {
         add("401", "There is no token, or none that holds", Some(("WWW-Authenticate", Type::String)));
         add("403", "The token does not allow it", None);
@@ -130,25 +152,79 @@ fn problem(description: &str, header: Option<(&str, Type)>) -> Response {
     response.build()
 }
 
-/// Says that an object has no other properties than those that are described.
-fn close(schema: &mut RefOr<Schema>) {
-    if let RefOr::T(Schema::Object(object)) = schema
-        && !object.properties.is_empty()
-        && object.additional_properties.is_none()
+/// Says which kinds of problems there are. They are no enumeration: there will be more.
+fn name_kinds(problem: Option<&mut RefOr<Schema>>) {
+    if let Some(RefOr::T(Schema::Object(problem))) = problem
+        && let Some(RefOr::T(Schema::Object(kind))) = problem.properties.get_mut("type")
     {
-        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        let kinds: Vec<String> = Kind::ALL.iter().map(|kind| format!("`{}`", kind.uri())).collect();
+        let about = kind.description.take().unwrap_or_default();
+        kind.description = Some(format!("{about} There may be more one day than these: {}.", kinds.join(", ")));
     }
+}
+
+/// Says of the objects that are sent that they have no other properties than those that are described, for others are
+/// refused. Those that are answered get more in time.
+fn close_requests(api: &mut OpenApi) {
+    let Ok(whole) = serde_json::to_value(&*api) else { return };
+    let Some(components) = &mut api.components else { return };
+    for name in sent(&whole) {
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&name)
+            && !object.properties.is_empty()
+            && object.additional_properties.is_none()
+        {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+}
+
+/// The names of the schemas that bodies of requests are made of.
+fn sent(whole: &Value) -> BTreeSet<String> {
+    let items = whole["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+    let operations = items.filter_map(Value::as_object).flat_map(|item| item.values());
+    let mut names = BTreeSet::new();
+    let mut left: Vec<&Value> = operations.map(|operation| &operation["requestBody"]).collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(values) => left.extend(values),
+            Value::Object(fields) => {
+                let name = fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+                if let Some(name) = name
+                    && names.insert(name.to_owned())
+                {
+                    left.push(&whole["components"]["schemas"][name]);
+                }
+                left.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    names
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    #[test]
+    fn what_is_sent_is_closed_and_what_is_answered_is_open() {
+        let api = serde_json::to_value(super::super::openapi()).unwrap();
+        let closed = |name: &str| api["components"]["schemas"][name].get("additionalProperties") == Some(&false.into());
+        for name in ["NewToken", "HostBody", "NewLink", "LinkBody", "LinkPatch", "Batch", "BatchCommand"] {
+            assert!(closed(name), "{name}");
+        }
+        for name in ["TokenView", "HostView", "Link", "Problem", "StatusView", "ChangeList", "Change"] {
+            assert!(!closed(name), "{name}");
+        }
+        let kinds = &api["components"]["schemas"]["Problem"]["properties"]["type"];
+        assert!(kinds["description"].as_str().unwrap().contains("`/problems/outcome-unknown`"), "{kinds}");
+    }
+
     const GOLDEN: &str = "tests/data/openapi.json";
 
     #[test]
     fn the_description_is_the_one_that_is_kept() {
-        let text = super::text(&super::super::openapi()).unwrap() + "\n";
+        let text = super::pretty(&super::super::openapi()).unwrap() + "\n";
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
         if std::env::var_os("CAROM_RENEW").is_some() {
             std::fs::write(&path, &text).unwrap();

@@ -1,5 +1,6 @@
 //! Parameters: of the path, of the query, and the cursor of a page.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 
 use axum::extract::{FromRequestParts, Path};
@@ -40,9 +41,9 @@ pub(crate) struct InQuery {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for InQuery {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = url::form_urlencoded::parse(query.as_bytes());
         Ok(InQuery { left: pairs.into_owned().collect(), known: Vec::new(), errors: Vec::new() })

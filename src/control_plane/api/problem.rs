@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::control_plane::tell;
@@ -54,7 +55,7 @@ pub(crate) struct FieldError {
     pub(crate) field: String,
     /// The value it had; long texts are cut. Null if it was not there.
     #[schema(value_type = Value)]
-    pub(crate) value: serde_json::Value,
+    pub(crate) value: Value,
     /// Why it can't be taken.
     pub(crate) reason: String,
 }
@@ -70,22 +71,59 @@ const FIELDS_NAMED: usize = 10;
 
 impl FieldError {
     /// About a value of the request.
-    pub(crate) fn new(field: impl Into<String>, value: serde_json::Value, reason: impl Into<String>) -> Self {
-        use serde_json::Value;
-        let cut = |text: String| match text.char_indices().nth(VALUE_CHARACTERS) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text,
-        };
+    pub(crate) fn new(field: impl Into<String>, value: Value, reason: impl Into<String>) -> Self {
+        Self::of(field, &value, reason)
+    }
+
+    /// The same of a value that may be large: what is not told of it is not copied.
+    pub(crate) fn of(field: impl Into<String>, value: &Value, reason: impl Into<String>) -> Self {
         let value = match value {
             Value::String(text) => Value::String(cut(text)),
             // What has parts is shown as text as soon as it is long.
-            Value::Array(_) | Value::Object(_) => {
-                let text = value.to_string();
-                if text.len() > VALUE_CHARACTERS { Value::String(cut(text)) } else { value }
-            }
-            value => value,
+            Value::Array(_) | Value::Object(_) => match Beginning::of(value) {
+                Beginning { is_all: true, .. } => value.clone(),
+                Beginning { bytes, .. } => Value::String(cut(&String::from_utf8_lossy(&bytes))),
+            },
+            value => value.clone(),
         };
-        FieldError { field: cut(field.into()), value, reason: reason.into() }
+        FieldError { field: cut(&field.into()), value, reason: reason.into() }
+    }
+}
+
+/// The beginning of a text, if it is long.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The beginning of a value as it is written: enough to be cut, and no more is written than that.
+struct Beginning {
+    bytes: Vec<u8>,
+    is_all: bool,
+}
+
+impl Beginning {
+    fn of(value: &Value) -> Self {
+        let mut beginning = Beginning { bytes: Vec::new(), is_all: true };
+        let written = serde_json::to_writer(&mut beginning, value);
+        beginning.is_all = written.is_ok() && beginning.bytes.len() <= VALUE_CHARACTERS;
+        beginning
+    }
+}
+
+impl std::io::Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A character has up to four bytes; one more than is shown says that there is more.
+        let most = 4 * (VALUE_CHARACTERS + 1);
+        let room = most - self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room { Err(std::io::ErrorKind::WriteZero.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -110,11 +148,9 @@ macro_rules! kinds {
 
         impl Kind {
             /// All of them.
-            #[cfg(test)]
             pub(crate) const ALL: &[Kind] = &[$(Kind::$kind),*];
 
             /// Its URI, relative to that of the API.
-            #[cfg(test)]
             pub(crate) fn uri(self) -> &'static str {
                 match self { $(Kind::$kind => $name,)* }
             }
@@ -205,7 +241,7 @@ impl Problem {
     }
 
     /// 400: a parameter or header field can't be read.
-    pub(crate) fn malformed(field: &str, value: impl Into<serde_json::Value>, reason: impl Into<String>) -> Self {
+    pub(crate) fn malformed(field: &str, value: impl Into<Value>, reason: impl Into<String>) -> Self {
         Self::about(Kind::Malformed, vec![FieldError::new(field, value.into(), reason)])
     }
 
@@ -222,6 +258,14 @@ impl Problem {
     /// 401, with what is needed.
     pub(crate) fn unauthorized(detail: impl Into<String>, challenge: &'static str) -> Self {
         Problem { challenge: Some(challenge), ..Self::new(Kind::Unauthorized, detail) }
+    }
+
+    /// 401 for a token that no longer holds.
+    pub(crate) fn token_ended() -> Self {
+        Self::unauthorized(
+            "the token was revoked or has expired since the request began",
+            r#"Bearer realm="carom", error="invalid_token""#,
+        )
     }
 
     /// 503, to be tried again later.
@@ -302,12 +346,14 @@ impl From<Refusal> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Refused(refusal) => refusal.into(),
+            SubmitError::Refused(refusal, _) => refusal.into(),
             SubmitError::TooLarge { .. } => Problem::new(Kind::TooLarge, error.to_string()),
             SubmitError::OperationReused(_) => Problem::new(
                 Kind::KeyReused,
                 "this Idempotency-Key was used for another request within the last 24 hours. Give each request its own",
             ),
+            SubmitError::TokenEnded(_) => Problem::token_ended(),
+            SubmitError::CodesExhausted { .. } => Problem::new(Kind::CodesExhausted, error.to_string()),
             SubmitError::TooManySets | SubmitError::Paused { .. } => Problem::unavailable(error.to_string()),
             SubmitError::Closed { .. } => Problem::new(Kind::Unavailable, error.to_string()),
             SubmitError::OutcomeUnknown { reason } => Problem::new(
@@ -361,7 +407,10 @@ mod tests {
     fn long_values_are_cut() {
         let error = FieldError::new("a", "b".repeat(1_000).into(), "long");
         assert_eq!(error.value.as_str().unwrap().chars().count(), VALUE_CHARACTERS + 1);
-        let error = FieldError::new("a", serde_json::json!(["b".repeat(1_000)]), "long");
-        assert!(error.value.is_string());
+        let error = FieldError::new("a", serde_json::json!(["ä".repeat(1_000)]), "long");
+        assert_eq!(error.value.as_str().unwrap().chars().count(), VALUE_CHARACTERS + 1);
+        assert!(error.value.as_str().unwrap().starts_with("[\"ää"));
+        let short = serde_json::json!([{"a": "b"}]);
+        assert_eq!(FieldError::of("a", &short, "short").value, short);
     }
 }

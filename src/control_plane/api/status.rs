@@ -4,18 +4,23 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::super::refusals::Refused;
 use super::answer::{self, Answer};
+use super::described::IfNewer;
+use super::parameters::InQuery;
+use super::problem::Problem;
+use super::submit::is_known;
 use super::{Api, Caller, time};
 use crate::cache::FilterStatus;
-use crate::clicks::{ClicksStatus, Keep};
+use crate::clicks::{ClicksStatus, Keep, UsesStatus};
 use crate::engine::{Health, Status};
 use crate::link::Scope;
 
@@ -23,7 +28,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(status)).routes(routes!(describe))
 }
 
-/// How the server stands.
+/// How the server stands, as far as a token is told that is restricted to hosts.
+#[derive(Debug, Serialize)]
+struct Standing {
+    changes: &'static str,
+    reason: Option<String>,
+    version: &'static str,
+}
+
+/// How the server stands. A token that is restricted to hosts is told `changes`, `reason` and `version`.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusView {
     /// Whether changes are accepted: `ready`; `paused`, until the cause is gone; `closed`, until carom is started again.
@@ -35,31 +48,101 @@ struct StatusView {
     /// Which version of carom.
     version: &'static str,
     /// Its number among the processes of the machine.
+    #[schema(required = false)]
     pid: u32,
     /// For how long it has been running.
-    #[schema(minimum = 0)]
+    #[schema(required = false, minimum = 0)]
     uptime_seconds: u64,
     /// The name of its log.
-    #[schema(format = "uuid")]
+    #[schema(required = false, format = "uuid")]
     log: String,
     /// The last record of the log that is applied; null while the store can't be read.
-    #[schema(required, minimum = 0)]
+    #[schema(minimum = 0)]
     last_record: Option<u64>,
     /// What is done before a change is acknowledged: `fsync` or `os`.
+    #[schema(required = false)]
     durability: &'static str,
     /// Which store holds the links.
+    #[schema(required = false)]
     store: &'static str,
     /// How many bytes may still be written to the disk; null if that is not known.
-    #[schema(required, minimum = 0)]
+    #[schema(minimum = 0)]
     free_bytes: Option<u64>,
     /// Free space below which no change is accepted, in bytes.
-    #[schema(minimum = 0)]
+    #[schema(required = false, minimum = 0)]
     reserved_bytes: u64,
     /// How the filter of keys stands, which answers for most keys without a link.
+    #[schema(required = false)]
     key_filter: FilterView,
     /// How counting clicks stands; null if clicks are neither counted nor can be asked for.
-    #[schema(required)]
     clicks: Option<ClicksView>,
+    /// How the links with `max_clicks` stand that were clicked.
+    #[schema(required = false)]
+    max_clicks: UsesView,
+    /// What the admin API did not do as it was asked.
+    #[schema(required = false)]
+    admin: RefusedView,
+}
+
+/// Links with `max_clicks` of which a click was counted. Once there are as many as are counted, the first click on another
+/// one is answered as if its clicks were used up.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CountedLinks)]
+struct UsesView {
+    /// How many there are.
+    #[schema(minimum = 0)]
+    links: usize,
+    /// How many there can be.
+    #[schema(minimum = 1)]
+    links_max: usize,
+    /// How many clicks were refused since the start of the server because there were as many.
+    #[schema(minimum = 0)]
+    refused_clicks_total: u64,
+}
+
+impl From<UsesStatus> for UsesView {
+    fn from(status: UsesStatus) -> Self {
+        let UsesStatus { links, links_max, refused } = status;
+        UsesView { links, links_max, refused_clicks_total: refused }
+    }
+}
+
+/// What the admin API did not do as it was asked, since the start of the server.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AdminRefusals)]
+struct RefusedView {
+    /// Requests without a token that holds: 401.
+    #[schema(minimum = 0)]
+    unauthorized_total: u64,
+    /// Requests that their token does not allow: 403.
+    #[schema(minimum = 0)]
+    forbidden_total: u64,
+    /// Requests over a rate: 429.
+    #[schema(minimum = 0)]
+    rate_limited_total: u64,
+    /// Requests that were not possible just then, or took too long: 503.
+    #[schema(minimum = 0)]
+    unavailable_total: u64,
+    /// Idle connections that were closed to make room for others.
+    #[schema(minimum = 0)]
+    connections_closed_total: u64,
+    /// Connections that were closed at once, since their address had its share.
+    #[schema(minimum = 0)]
+    connections_refused_total: u64,
+}
+
+impl From<Refused> for RefusedView {
+    fn from(refused: Refused) -> Self {
+        let Refused { unauthorized, forbidden, rate_limited, unavailable, closed, refused } = refused;
+        RefusedView {
+            unauthorized_total: unauthorized,
+            forbidden_total: forbidden,
+            rate_limited_total: rate_limited,
+            unavailable_total: unavailable,
+            connections_closed_total: closed,
+            connections_refused_total: refused,
+        }
+    }
 }
 
 /// How the filter of keys stands, which knows of most keys without a link that there is none, without the store.
@@ -161,24 +244,33 @@ fn changes() -> ObjectBuilder {
 }
 
 /// How the server stands
+///
+/// A token that is restricted to hosts is told only whether changes are accepted, and the version: what is left tells of the
+/// links of all hosts.
 #[utoipa::path(
     get, path = "/v1/status", tag = "server", operation_id = "getStatus",
     responses((status = 200, description = "How it stands", body = StatusView)),
 )]
-async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
+async fn status(State(api): State<Arc<Api>>, caller: Caller, query: InQuery) -> Answer {
     caller.require(Scope::Read)?;
+    query.finish()?;
     // It asks the disk, which may be slow just when somebody asks how things stand.
-    let stands = api.blocking(|engine| Ok::<_, super::Problem>(engine.status())).await?;
-    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks } = stands;
+    let stands = api.blocking(|engine| Ok::<_, Problem>(engine.status())).await?;
+    let Status { health, log_id, record, durability, store, free_bytes, disk_reserve_bytes, filter, clicks, uses } =
+        stands;
     let (changes, reason) = match health {
         Health::Ready => ("ready", None),
         Health::Paused { reason } => ("paused", Some(reason)),
         Health::Closed { reason } => ("closed", Some(reason)),
     };
+    let version = env!("CARGO_PKG_VERSION");
+    if caller.hosts().is_some() {
+        return Ok(answer::json(StatusCode::OK, &Standing { changes, reason, version }));
+    }
     let view = StatusView {
         changes,
         reason,
-        version: env!("CARGO_PKG_VERSION"),
+        version,
         pid: std::process::id(),
         uptime_seconds: api.since.elapsed().as_secs(),
         log: log_id.to_string(),
@@ -189,6 +281,8 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
         reserved_bytes: disk_reserve_bytes,
         key_filter: filter.into(),
         clicks: clicks.map(|(keep, status)| ClicksView::of(keep, status)),
+        max_clicks: uses.into(),
+        admin: api.refusals.get().into(),
     };
     Ok(answer::json(StatusCode::OK, &view))
 }
@@ -198,13 +292,27 @@ async fn status(State(api): State<Arc<Api>>, caller: Caller) -> Answer {
 /// This description, in OpenAPI 3.1. It needs no token.
 #[utoipa::path(
     get, path = "/v1/openapi.json", tag = "server", operation_id = "getDescription", security(()),
-    responses((status = 200, description = "The description", body = Object, content_type = "application/json")),
+    params(IfNewer),
+    responses(
+        (status = 200, description = "The description", body = Object, content_type = "application/json",
+            headers(("etag" = String, description = "Which description it is"))),
+        (status = 304, description = "It is the one that is known"),
+    ),
 )]
-async fn describe() -> Response {
-    static TEXT: OnceLock<Bytes> = OnceLock::new();
-    let text =
-        TEXT.get_or_init(|| Bytes::from(super::openapi::text(&super::openapi()).expect("the description is JSON")));
-    let mut response = Response::new(Body::from(text.clone()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+async fn describe(query: InQuery, fields: HeaderMap) -> Answer {
+    static TEXT: OnceLock<(Bytes, HeaderValue)> = OnceLock::new();
+    query.finish()?;
+    let (text, tag) = TEXT.get_or_init(|| {
+        let text = super::openapi::compact(&super::openapi()).expect("the description is JSON");
+        let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+        (Bytes::from(text), HeaderValue::try_from(tag).expect("it is made of digits"))
+    });
+    let mut response = match is_known(&fields, tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, "application/json")], Body::from(text.clone())).into_response(),
+    };
+    response.headers_mut().insert(header::ETAG, tag.clone());
+    // It may be kept, and is asked for again with its tag. A 304 says what the 200 would (RFC 9110 §15.4.5).
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
 }

@@ -7,7 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
-use super::problem::{Kind, Problem, quoted};
+use super::parameters::InQuery;
+use super::problem::{FieldError, Kind, Problem, quoted};
 use super::{Api, Caller};
 use crate::engine::{Acknowledged, ChangeResult, Submission, SubmitError};
 use crate::link::{Actor, Change, Outcome, Precondition, Refusal};
@@ -105,10 +106,10 @@ async fn begin(
 /// any condition either, that is said. `is_put` is whether it would have been made where there is none.
 pub(crate) fn not_changed(caller: &Caller, error: SubmitError, precondition: Precondition, is_put: bool) -> Problem {
     match (&error, precondition) {
-        (SubmitError::Refused(Refusal::Exists { .. }), Precondition::Absent) => {
+        (SubmitError::Refused(Refusal::Exists { .. }, _), Precondition::Absent) => {
             Problem::new(Kind::VersionMismatch, error.to_string())
         }
-        (SubmitError::Refused(Refusal::NotFound(_)), _) if is_put => {
+        (SubmitError::Refused(Refusal::NotFound(_), _), _) if is_put => {
             Problem::new(Kind::VersionMismatch, error.to_string())
         }
         _ => caller.told(error),
@@ -168,10 +169,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
             (None, None) => Precondition::None,
             (Some("*"), None) => Precondition::Present,
             (None, Some("*")) => Precondition::Absent,
-            (Some(tag), None) => Precondition::Version(version(tag).ok_or_else(|| {
-                let reason = format!("{} is no tag that was given out here, such as `\"3\"`, nor `*`", quoted(tag));
-                Problem::malformed("if-match", tag, reason)
-            })?),
+            (Some(tag), None) => match version(tag) {
+                Some(version) => Precondition::Version(version),
+                // Nothing has it.
+                None if is_tag(tag) => {
+                    let detail = format!("{} is no tag that was given out here; read what is there", quoted(tag));
+                    return Err(Problem::new(Kind::VersionMismatch, detail));
+                }
+                None => {
+                    let reason = format!("{} is no single strong tag, such as `\"3\"`, nor `*`", quoted(tag));
+                    return Err(Problem::malformed("if-match", tag, reason));
+                }
+            },
             (None, Some(tag)) => return Err(Problem::malformed("if-none-match", tag, "only `*` is taken here")),
             (Some(_), Some(tag)) => {
                 return Err(Problem::malformed("if-none-match", tag, "it can't be sent together with If-Match"));
@@ -181,16 +190,99 @@ impl<S: Send + Sync> FromRequestParts<S> for Preconditions {
     }
 }
 
+/// That a request comes without `If-Match` and `If-None-Match`, where neither means something.
+pub(crate) struct Unconditional;
+
+impl<S: Send + Sync> FromRequestParts<S> for Unconditional {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        means_nothing(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH])?;
+        Ok(Unconditional)
+    }
+}
+
 /// The version that a strong entity tag names.
 fn version(tag: &str) -> Option<u64> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+    let number = tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()?;
+    // Tags are compared as texts (RFC 9110 §8.8.3.2).
+    (entity_tag(number) == tag).then_some(number)
+}
+
+/// Whether it is one strong entity tag (RFC 9110 §8.8.3).
+fn is_tag(text: &str) -> bool {
+    let opaque = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    opaque.is_some_and(|opaque| opaque.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"'))
 }
 
 /// The entity tag of a version.
 pub(crate) fn entity_tag(version: u64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("it is a field's value")
+}
+
+/// That a request brings no field that it would be wrong to ignore where none is known: neither a precondition nor
+/// `Idempotency-Key`.
+pub(crate) struct Bare;
+
+impl<S: Send + Sync> FromRequestParts<S> for Bare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        means_nothing(&parts.headers, &[header::IF_MATCH, header::IF_NONE_MATCH, IDEMPOTENCY_KEY])?;
+        Ok(Bare)
+    }
+}
+
+/// That a request brings no parameters, and no field that it would be wrong to ignore: neither a precondition nor
+/// `Idempotency-Key`. For what changes something and knows none of them.
+pub(crate) struct Plain;
+
+/// The same where preconditions are known.
+pub(crate) struct Unnamed;
+
+impl<S: Send + Sync> FromRequestParts<S> for Plain {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(query) = InQuery::from_request_parts(parts, state).await;
+        query.finish()?;
+        let Bare = Bare::from_request_parts(parts, state).await?;
+        Ok(Plain)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Unnamed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(query) = InQuery::from_request_parts(parts, state).await;
+        query.finish()?;
+        means_nothing(&parts.headers, &[IDEMPOTENCY_KEY])?;
+        Ok(Unnamed)
+    }
+}
+
+/// Whether `If-None-Match`, which may come on several lines, names this entity tag.
+pub(crate) fn is_known(fields: &HeaderMap, tag: &HeaderValue) -> bool {
+    let Ok(tag) = tag.to_str() else { return false };
+    fields.get_all(header::IF_NONE_MATCH).iter().any(|line| line.to_str().is_ok_and(|known| names(known, tag)))
+}
+
+/// Whether a list of entity tags names this one, in the weak comparison (RFC 9110 §13.1.2).
+fn names(known: &str, tag: &str) -> bool {
+    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
+/// Refuses fields that mean nothing to this request: whoever sends them relies on them.
+pub(crate) fn means_nothing(fields: &HeaderMap, names: &[HeaderName]) -> Result<(), Problem> {
+    let found = names.iter().filter_map(|name| Some((name, fields.get(name)?)));
+    let errors: Vec<_> = found
+        .map(|(name, value)| {
+            let value = value.to_str().map_or(serde_json::Value::Null, Into::into);
+            FieldError::new(name.as_str(), value, "the field means nothing to this request; leave it out")
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Problem::about(Kind::Malformed, errors)) }
 }
 
 /// The value of a field that may be there once.
@@ -230,12 +322,24 @@ mod tests {
         assert_eq!(preconditions(&[("if-match", "\"3\"")]).await, Ok(Precondition::Version(3)));
         assert_eq!(preconditions(&[("if-match", "*")]).await, Ok(Precondition::Present));
         assert_eq!(preconditions(&[("if-none-match", "*")]).await, Ok(Precondition::Absent));
-        for tag in ["3", "W/\"3\"", "\"3\", \"4\"", "\"\"", "\"+3\"", "\"99999999999999999999\""] {
+        for tag in ["3", "W/\"3\"", "\"3\", \"4\"", "\"", "\"a b\""] {
             assert_eq!(preconditions(&[("if-match", tag)]).await, Err(400), "{tag}");
+        }
+        for tag in ["\"\"", "\"+3\"", "\"03\"", "\"abc\"", "\"99999999999999999999\""] {
+            assert_eq!(preconditions(&[("if-match", tag)]).await, Err(412), "{tag}");
         }
         assert_eq!(preconditions(&[("if-none-match", "\"3\"")]).await, Err(400));
         assert_eq!(preconditions(&[("if-match", "*"), ("if-none-match", "*")]).await, Err(400));
         assert_eq!(preconditions(&[("if-match", "*"), ("if-match", "*")]).await, Err(400));
+    }
+
+    #[test]
+    fn a_known_version_is_found_in_a_list() {
+        for (known, is_named) in
+            [("\"3\"", true), ("W/\"3\"", true), ("\"2\", \"3\"", true), ("*", true), ("\"4\"", false), ("3", false)]
+        {
+            assert_eq!(names(known, "\"3\""), is_named, "{known}");
+        }
     }
 
     #[test]

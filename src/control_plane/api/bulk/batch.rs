@@ -1,31 +1,28 @@
 //! Many commands, all or none.
 
-use std::num::NonZeroU64;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::Api;
 use super::super::answer::{self, Answer};
-use super::super::body::{BATCH_BYTES, Fields, Given, RequestBody, object};
+use super::super::body::{Fields, Given, RequestBody, object};
 use super::super::caller::Caller;
 use super::super::described::Idempotency;
-use super::super::links::{ChainsParameter, HostRules, LinkBody, READ_ONLY, WRITABLE, chains};
+use super::super::links::{Asked, ChainsParameter, HostRules, LinkBody, READ_ONLY, WRITABLE};
+use super::super::links::{blamed, chains, check_key, kept};
 use super::super::parameters::InQuery;
-use super::super::problem::{FieldError, Kind, Problem};
-use super::super::submit::{IdempotencyKey, try_change};
-use crate::engine::{SubmitError, Tables};
+use super::super::problem::{ERRORS, FieldError, Kind, Problem};
+use super::super::submit::{IdempotencyKey, Unconditional, try_change};
+use crate::engine::{Engine, SubmitError, Tables};
 use crate::limits::BATCH_COMMANDS;
 use crate::link::{
-    Action, Chains, Change, Command, Link, LinkKey, Outcome, Precondition, Refusal, Scope, SetLink, Subject,
+    Action, Chains, Change, Command, Link, LinkId, LinkKey, Outcome, Precondition, Refusal, Scope, SetLink, Subject,
 };
-
-/// Most errors that one answer tells.
-const ERRORS: usize = 100;
 
 /// Commands that are applied together or not at all.
 #[derive(ToSchema)]
@@ -100,7 +97,8 @@ struct BatchOutcome {
     /// `unchanged` is what was as asked for already, or was to be deleted and not there.
     #[schema(inline, value_type = OutcomeName)]
     outcome: &'static str,
-    /// The version that the link has now. Null if there is none, or if somebody else changed meanwhile what was unchanged.
+    /// The version that the link has after all of the batch. Null if there is none, or if somebody else changed meanwhile
+    /// what was unchanged.
     #[schema(required, minimum = 1)]
     version: Option<u64>,
 }
@@ -138,58 +136,86 @@ pub(super) async fn batch(
     State(api): State<Arc<Api>>,
     caller: Caller,
     name: IdempotencyKey,
+    _: Unconditional,
     mut query: InQuery,
     body: RequestBody,
 ) -> Answer {
     caller.require(Scope::Write)?;
     let chains = chains(&mut query, &caller)?.unwrap_or_default();
     query.finish()?;
-    let body = object(body.json(BATCH_BYTES).await?, "body")?;
-    let commands = read(&api.engine.tables(), &caller, body, chains)?;
+    let (server, by) = (Arc::clone(&api), caller.clone());
+    // The commands count as held until the answer, as the body did.
+    let (commands, _share) = body.batch(move |body| read(&server.engine.tables(), &by, body, chains)).await?;
     let actor = caller.actor();
     let operation = name.operation(&actor);
-    let done = try_change(&api, actor, operation, Change::Links(commands.clone())).await;
+    let asked: Vec<Asked> = commands.iter().map(|command| Asked::now(command.clone(), operation)).collect();
+    let done = try_change(&api, actor, operation, Change::Links(commands)).await;
     let outcomes = match done {
         Ok(done) => done.outcome,
-        Err(SubmitError::Refused(refusal)) => {
-            let error = place(&api.engine.tables(), &commands, &refusal).map(|index| {
-                let key = Value::from(commands[index].key.as_str());
-                (format!("commands[{index}]"), key)
-            });
-            let problem = caller.told(SubmitError::Refused(refusal));
-            let error = error.map(|(field, key)| FieldError::new(field, key, problem.detail()));
-            return Err(problem.with_errors(error.into_iter().collect()));
+        Err(SubmitError::Refused(refusal, index)) => {
+            let work = move |engine: &Engine| Ok::<_, Problem>(refused(engine, &caller, &asked, refusal, index));
+            return Err(api.blocking(work).await.unwrap_or_else(|problem| problem));
         }
         Err(error) => return Err(error.into()),
     };
     // It was made: what can't be read now is left out.
-    let outcomes = api
-        .blocking(move |engine| {
-            let told = commands.iter().zip(outcomes).map(|(command, outcome)| {
-                let link = engine.find_link(&command.key).ok().flatten();
-                let key = link.as_ref().map_or(&command.key, |link| &link.key).as_str().to_owned();
-                let version = match outcome {
-                    Outcome::Unchanged => link.filter(|link| is_as_asked(command, link)).map(|link| link.version),
-                    outcome => outcome.version(),
-                };
-                BatchOutcome { key, outcome: outcome_name(outcome), version }
-            });
-            Ok::<_, Problem>(told.collect::<Vec<_>>())
-        })
-        .await?;
-    Ok(answer::json(StatusCode::OK, &BatchOutcomes { outcomes }))
+    let told = move |engine: &Engine| serde_json::to_vec(&BatchOutcomes { outcomes: told(engine, &asked, &outcomes) });
+    let bytes = api.blocking(told).await?;
+    Ok(answer::json_bytes(bytes))
 }
 
-/// Whether a link still is what a command that changed nothing had asked for: somebody else may have changed it since.
-fn is_as_asked(command: &Command, link: &Link) -> bool {
-    match &command.action {
-        Action::Set(set) => set.destination == link.destination && set.options == link.options,
-        Action::Put(destination) => *destination == link.destination,
-        Action::Patch(patch, _) => {
-            patch.apply(link).is_ok_and(|said| said == (link.destination.clone(), link.options.clone()))
+/// What became of each command.
+fn told(engine: &Engine, asked: &[Asked], outcomes: &[Outcome]) -> Vec<BatchOutcome> {
+    let tables = engine.tables();
+    let mut versions: HashMap<String, Option<u64>> = HashMap::new();
+    let mut keys = Vec::with_capacity(asked.len());
+    for (asked, outcome) in asked.iter().zip(outcomes) {
+        let key = &asked.command.key;
+        let link = engine.find_link(key).ok().flatten();
+        let key = link.as_ref().map_or_else(|| kept(&tables, key), |link| link.key.clone()).as_str().to_owned();
+        match outcome {
+            Outcome::Created(id) => {
+                let version = created_version(*id, link.as_ref());
+                versions.insert(key.clone(), Some(version));
+            }
+            Outcome::Unchanged => {
+                // After another command of the batch, it is as that left it.
+                let now = || link.filter(|link| asked.is_met_by(link)).map(|link| link.version);
+                versions.entry(key.clone()).or_insert_with(now);
+            }
+            outcome => drop(versions.insert(key.clone(), outcome.version())),
         }
-        Action::Delete => false,
+        keys.push(key);
     }
+    let outcome = |(key, outcome): (String, &Outcome)| {
+        let version = versions.get(&key).copied().flatten();
+        BatchOutcome { key, outcome: outcome_name(*outcome), version }
+    };
+    keys.into_iter().zip(outcomes).map(outcome).collect()
+}
+
+/// The version of a link that was created, which is `link` if it is still there: the number of the change that made it.
+/// But what is remembered of records of older formats is of links whose versions began at 1.
+fn created_version(id: LinkId, link: Option<&Link>) -> u64 {
+    link.filter(|link| link.id == id).map_or(id.sequence(), |link| link.version.min(id.sequence()))
+}
+
+/// What is said of a batch that was refused: which command it was, and which field of it.
+fn refused(engine: &Engine, caller: &Caller, asked: &[Asked], refusal: Refusal, index: Option<usize>) -> Problem {
+    let tables = engine.tables();
+    let now = || refused_link(&refusal).and_then(|key| engine.find_link(key).ok().flatten()).map(|link| link.version);
+    // Of what was refused before, only the refusal is remembered.
+    let index = index.or_else(|| place(&tables, asked, &refusal, now()));
+    let error = index.map(|index| {
+        let command = &asked[index].command;
+        match blamed(&tables, command, &refusal) {
+            Some((field, value)) => (format!("commands[{index}].link.{field}"), value),
+            None => (format!("commands[{index}]"), Value::from(command.key.as_str())),
+        }
+    });
+    let problem = caller.told(SubmitError::Refused(refusal, index));
+    let error = error.map(|(field, value)| FieldError::new(field, value, problem.detail()));
+    problem.with_errors(error.into_iter().collect())
 }
 
 /// The name of what became of a command.
@@ -208,14 +234,17 @@ fn read(
     mut body: Map<String, Value>,
     chains: Chains,
 ) -> Result<Vec<Command>, Problem> {
-    let items = match body.remove("commands") {
-        Some(Value::Array(items)) => items,
+    let items = body.remove("commands");
+    let unknown = Fields::new(body, &["commands"], &[]).finish().err();
+    let mut wrong = unknown.map_or_else(Vec::new, |problem| problem.into_errors_within(""));
+    let items = match items {
+        Some(Value::Array(items)) if wrong.is_empty() => items,
+        Some(Value::Array(_)) => return Err(Problem::invalid(wrong)),
         other => {
-            let reason = "a list of commands is expected";
-            return Err(Problem::invalid(vec![FieldError::new("commands", other.unwrap_or_default(), reason)]));
+            wrong.push(FieldError::new("commands", other.unwrap_or_default(), "a list of commands is expected"));
+            return Err(Problem::invalid(wrong));
         }
     };
-    Fields::new(body, &["commands"], &[]).finish()?;
     if !(1..=BATCH_COMMANDS).contains(&items.len()) {
         let reason = format!("it has {} commands; 1 to {BATCH_COMMANDS} are expected", items.len());
         return Err(Problem::invalid(vec![FieldError::new("commands", Value::Null, reason)]));
@@ -239,13 +268,17 @@ fn read(
     if errors.is_empty() { Ok(commands) } else { Err(Problem::invalid(errors)) }
 }
 
+fn version(number: u64) -> Result<u64, &'static str> {
+    if number > 0 { Ok(number) } else { Err("a version is at least 1; leave it out if any will do") }
+}
+
 fn read_command(tables: &Tables, caller: &Caller, map: Map<String, Value>, chains: Chains) -> Result<Command, Problem> {
     let mut fields = Fields::new(map, &["op", "key", "version", "link"], &[]);
     fields.require("op");
     fields.require("key");
     let op = fields.name("op", &BatchOp::ALL, BatchOp::name).given();
     let key = fields.text("key", LinkKey::parse).given();
-    let version = fields.number("version", NonZeroU64::try_from).given().map(NonZeroU64::get);
+    let version = fields.number("version", version).given();
     let link = fields.take("link").filter(|link| !link.is_null());
     let (Some(op), Some(key)) = (op, key) else {
         let problem = fields.finish().expect_err("a field is missing or wrong");
@@ -297,11 +330,7 @@ fn read_link(
     chains: Chains,
 ) -> Result<Action, Problem> {
     let mut fields = Fields::new(map, &WRITABLE, &READ_ONLY);
-    if let Some(said) = fields.text("key", LinkKey::parse).given()
-        && said != *key
-    {
-        fields.fail("key", said.as_str(), format!("the command is about `{key}`; leave it out here"));
-    }
+    check_key(tables, &mut fields, key, "the command");
     let rules = HostRules::of(tables, key.host());
     let action = match op {
         BatchOp::Patch => Some(Action::Patch(Box::new(rules.read_patch(&mut fields)), chains)),
@@ -315,32 +344,45 @@ fn read_link(
     }
 }
 
-/// Which command was refused: the refusal says which link it was, and what was asked of it.
-fn place(tables: &Tables, commands: &[Command], refusal: &Refusal) -> Option<usize> {
-    let key = match refusal {
+/// Which command was refused: the refusal says which link it was, and what was asked of it. `now` is the version of that
+/// link; if somebody changes it meanwhile, it may be another command that asks the same.
+fn place(tables: &Tables, asked: &[Asked], refusal: &Refusal, now: Option<u64>) -> Option<usize> {
+    let key = refused_link(refusal)?;
+    let is_about = |command: &Command| command.key == *key || kept(tables, &command.key) == *key;
+    let of_link = || asked.iter().map(|asked| &asked.command).enumerate().filter(|(_, command)| is_about(command));
+    let asks = |command: &Command| match refusal {
+        Refusal::Exists { .. } => command.precondition == Precondition::Absent,
+        Refusal::VersionMismatch { expected, .. } => command.precondition == Precondition::Version(*expected),
+        Refusal::NotFound(_) => matches!(command.precondition, Precondition::Present | Precondition::Version(_)),
+        Refusal::Invalid { .. } => matches!(command.action, Action::Patch(..)),
+        Refusal::Chain { .. } | Refusal::Loop { .. } => matches!(command.action, Action::Patch(..) | Action::Set(_)),
+    };
+    // How the link is before each command; changed by one before, it has a version that nobody can demand.
+    let (mut is_there, mut version) = (now.is_some(), now);
+    for (index, command) in of_link() {
+        let is_refused = match refusal {
+            Refusal::Exists { .. } => is_there,
+            Refusal::VersionMismatch { expected, .. } => is_there && version != Some(*expected),
+            Refusal::NotFound(_) => !is_there,
+            Refusal::Invalid { .. } | Refusal::Chain { .. } | Refusal::Loop { .. } => true,
+        };
+        if is_refused && asks(command) {
+            return Some(index);
+        }
+        (is_there, version) = (!matches!(command.action, Action::Delete), None);
+    }
+    of_link().find(|(_, command)| asks(command)).map(|(index, _)| index)
+}
+
+/// The link that a refusal is about.
+fn refused_link(refusal: &Refusal) -> Option<&LinkKey> {
+    match refusal {
         Refusal::Exists { subject: Subject::Link(key), .. }
         | Refusal::VersionMismatch { subject: Subject::Link(key), .. }
         | Refusal::NotFound(Subject::Link(key))
         | Refusal::Invalid { key, .. }
         | Refusal::Chain { key, .. }
-        | Refusal::Loop { key, .. } => key,
-        _ => return None,
-    };
-    let folding = tables.host(key.host().as_bytes()).map(|host| host.record.settings.folding());
-    let is_it = |command: &Command| {
-        let demands = match refusal {
-            Refusal::Exists { .. } => command.precondition == Precondition::Absent,
-            Refusal::VersionMismatch { expected, .. } => command.precondition == Precondition::Version(*expected),
-            Refusal::NotFound(_) => {
-                matches!(command.precondition, Precondition::Present | Precondition::Version(_))
-            }
-            Refusal::Invalid { .. } => matches!(command.action, Action::Patch(..)),
-            Refusal::Chain { .. } | Refusal::Loop { .. } => {
-                matches!(command.action, Action::Patch(..) | Action::Set(_))
-            }
-        };
-        demands
-            && (command.key == *key || folding.and_then(|folding| command.key.folded(folding)).as_ref() == Some(key))
-    };
-    commands.iter().position(is_it)
+        | Refusal::Loop { key, .. } => Some(key),
+        _ => None,
+    }
 }

@@ -6,19 +6,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use hyper::body::Body as _;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::Api;
 use super::super::answer::Answer;
-use super::super::body::{Fields, Given, RequestBody, object};
+use super::super::body::{Fields, Given, RequestBody, object, read_json};
 use super::super::caller::Caller;
 use super::super::described::Idempotency;
 use super::super::links::{ChainsParameter, HostRules, READ_ONLY, WRITABLE, chains};
@@ -26,17 +26,25 @@ use super::super::parameters::InQuery;
 use super::super::places::Places;
 use super::super::problem::{Kind, Problem, quoted};
 use super::super::stream::{ClientGone, LineSink, NDJSON, PATIENCE, lines};
-use super::super::submit::{BegunChange, IdempotencyKey, begin_change};
+use super::super::submit::{BegunChange, IdempotencyKey, Unconditional, begin_change};
 use super::batch::{OutcomeName, outcome_name};
 use super::lines::{LINE_BYTES, Line, Lines};
 use crate::engine::SubmitError;
 use crate::link::{Action, Actor, Chains, Change, Command, LinkKey, Outcome, Precondition, Refusal, Scope, SetLink};
 use crate::log::OperationId;
+use crate::transfer::{SchemeAndPort, leads_back};
 
 static UNDER_WAY: Places = Places::new("imports", 4, 2);
 
 /// Most lines of an import of which it is not known yet what became of them.
 const LINES_UNDER_WAY: usize = 256;
+
+/// How often a blank line is sent: where only failures are answered, and nothing fails, who waits for the summary would
+/// not know whether anybody is still there.
+const BEAT: Duration = Duration::from_secs(30);
+
+/// Most JSON values of a line.
+const LINE_VALUES: usize = 4_096;
 
 /// What a line says where only destinations are imported.
 const DESTINATION: [&str; 3] = ["key", "target", "status"];
@@ -47,8 +55,10 @@ const DESTINATION: [&str; 3] = ["key", "target", "status"];
 #[allow(dead_code, reason = "it only describes")]
 pub(super) struct ImportParameters {
     /// What is done with a link that is there already: `upsert`, the default, replaces it; `create` refuses the line;
-    /// `destination` takes lines with `key`, `target` and `status` alone, changes these two, whatever the target leads
-    /// to but the link itself, and leaves what else the link says; not together with `chains`
+    /// `destination` takes lines with `key`, `target` and `status` alone, changes these two, and leaves what else the
+    /// link says; where targets lead is judged as with `chains=allow`, so it is not sent with `chains`. A line without `status`
+    /// sets the `default_status` of the host. With a scheme in `key`, a target of the line's own key leads back if it has
+    /// the same scheme and port
     #[param(inline, required = false, nullable = false)]
     mode: Mode,
     /// Which lines are answered: `all`, the default, or only `failures`. The summary comes in any case
@@ -79,7 +89,8 @@ pub(super) struct ImportAnswer {
     /// Which line, from 1; blank ones count.
     #[schema(minimum = 1, required = false, nullable = false)]
     line: Option<u64>,
-    /// The canonical key, if the line has one.
+    /// The key of the line in canonical form, if it has one. A host that ignores case, or slashes at the end, keeps its
+    /// link without them.
     #[schema(required = false, nullable = false)]
     key: Option<String>,
     /// What became of the link.
@@ -117,7 +128,7 @@ pub(super) struct Summary {
 /// Lines of JSON (`application/x-ndjson`), each with a `key` and what PUT takes, at most 64 KiB, any number of them; blank ones are passed
 /// over. They take effect one by one, in order, as they come in; what became of each is answered in order, while the rest is still being sent,
 /// and a line that fails does not hold up others. Read answers while sending: about 2 MiB of them are kept for a client that
-/// does not, then no more lines are read; `answers=failures` keeps them few. The last line of the answer is the summary; without it, the import broke off. With
+/// does not, then no more lines are read; `answers=failures` keeps them few. Every 30 seconds there is a blank line, to be passed over. The last line of the answer is the summary; without it, the import broke off. With
 /// an `Idempotency-Key` the same lines can be sent again, and none is made twice.
 #[utoipa::path(
     post, path = "/v1/import", tag = "bulk", operation_id = "importLinks",
@@ -134,6 +145,7 @@ pub(super) async fn import(
     State(api): State<Arc<Api>>,
     caller: Caller,
     name: IdempotencyKey,
+    _: Unconditional,
     mut query: InQuery,
     body: RequestBody,
 ) -> Answer {
@@ -143,7 +155,11 @@ pub(super) async fn import(
     let answers = choice(&mut query, "answers", &[("all", Answers::All), ("failures", Answers::Failures)]);
     let said = chains(&mut query, &caller)?;
     if let (Mode::Destination, Some(chains)) = (mode, said) {
-        query.fail("chains", chains.name(), "where only destinations are imported, it is not looked where they lead");
+        query.fail(
+            "chains",
+            chains.name(),
+            "where only destinations are imported, chains are allowed as far as they can be followed",
+        );
     }
     let chains = said.unwrap_or_default();
     query.finish()?;
@@ -162,7 +178,7 @@ pub(super) async fn import(
     let importer = Importer { api, caller, actor, operation, mode, chains };
     tokio::spawn(async move {
         let _place = place;
-        tokio::join!(importer.read(body.into_stream(), handed), tell(taken, sink, answers, &told));
+        tokio::join!(importer.read(body.into_stream(), handed), tell(taken, sink, answers, &told, BEAT));
     });
     Ok(response)
 }
@@ -261,15 +277,15 @@ impl Importer {
     fn read_line(&self, line: Line) -> Result<(LinkKey, SetLink), (Option<LinkKey>, Problem)> {
         let malformed = |detail: String| (None, Problem::new(Kind::Malformed, detail));
         let text = line.text.ok_or_else(|| malformed(format!("the line has more than {LINE_BYTES} bytes")))?;
-        let value: Value =
-            serde_json::from_slice(&text).map_err(|error| malformed(format!("the line is no JSON: {error}")))?;
+        let value = read_json("line", &text, LINE_VALUES).map_err(|problem| (None, problem))?;
         let map = object(value, "line").map_err(|problem| (None, problem))?;
         let mut fields = match self.mode {
             Mode::Destination => Fields::new(map, &DESTINATION, &[]),
             Mode::Upsert | Mode::Create => Fields::new(map, &WRITABLE, &READ_ONLY),
         };
         fields.require("key");
-        let Some(key) = fields.text("key", LinkKey::parse).given() else {
+        let source = |text: &str| LinkKey::parse(text).map(|key| (key, SchemeAndPort::of_source(text)));
+        let Some((key, origin)) = fields.text("key", source).given() else {
             return Err((None, fields.finish().expect_err("the key is missing or wrong")));
         };
         let said = || {
@@ -277,8 +293,8 @@ impl Importer {
             let said = HostRules::of(&self.api.engine.tables(), key.host()).read_link(&mut fields);
             fields.finish()?;
             let (destination, options) = said.expect("nothing is wrong");
-            // As in CSV: where else a destination leads is not looked at, but it is not the link itself.
-            let leads_to_itself = || destination.target().is_some_and(|target| target.link_keys().contains(&key));
+            // As in CSV: a key with another scheme than its target has may be answered by another server.
+            let leads_to_itself = || destination.target().is_some_and(|target| leads_back(origin, &key, target));
             if self.mode == Mode::Destination && leads_to_itself() {
                 return Err(Refusal::Loop { key: key.clone(), through: key.clone() }.into());
             }
@@ -340,10 +356,17 @@ struct Last {
     summary: Summary,
 }
 
-/// Waits for what became of each line, and tells it.
-async fn tell(mut taken: mpsc::Receiver<Read>, mut sink: LineSink, answers: Answers, caller: &Caller) {
+/// Waits for what became of each line, and tells it, with a blank line every `beat`.
+async fn tell(mut taken: mpsc::Receiver<Read>, mut sink: LineSink, answers: Answers, caller: &Caller, beat: Duration) {
     let mut summary = Summary::default();
+    let mut beat_at = Instant::now() + beat;
     loop {
+        if Instant::now() >= beat_at {
+            if sink.write_raw(b"\n").await.is_err() || sink.flush().await.is_err() {
+                return;
+            }
+            beat_at = Instant::now() + beat;
+        }
         let read = match taken.try_recv() {
             Ok(read) => Some(read),
             Err(_) => {
@@ -351,7 +374,10 @@ async fn tell(mut taken: mpsc::Receiver<Read>, mut sink: LineSink, answers: Answ
                 if sink.flush().await.is_err() {
                     return;
                 }
-                taken.recv().await
+                match timeout_at(beat_at, taken.recv()).await {
+                    Ok(read) => read,
+                    Err(_) => continue,
+                }
             }
         };
         match read {
@@ -400,4 +426,28 @@ async fn tell_line(
     let version = outcome.and_then(Outcome::version);
     let key = key.as_ref().map(LinkKey::as_str);
     sink.write(&Told { line, key, outcome: outcome.map(outcome_name), version, error }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn who_waits_for_the_summary_sees_that_somebody_is_there() {
+        let (response, sink) = lines(&Caller::Local);
+        let (handed, taken) = mpsc::channel(1);
+        let client = async {
+            let mut body = response.into_body();
+            for _ in 0..2 {
+                assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "\n");
+            }
+            drop(handed);
+            let rest = body.collect().await.unwrap().to_bytes();
+            String::from_utf8(rest.to_vec()).unwrap()
+        };
+        let beat = Duration::from_millis(10);
+        let ((), rest) = tokio::join!(tell(taken, sink, Answers::Failures, &Caller::Local, beat), client);
+        assert!(rest.trim_start().starts_with("{\"summary\":"), "{rest}");
+    }
 }

@@ -3,6 +3,9 @@
 /// Longest line that is read, in bytes. A link takes at most a tenth of it.
 pub(crate) const LINE_BYTES: usize = 64 * 1024;
 
+/// What some programs write at the beginning of a text. It is no part of the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -55,6 +58,7 @@ impl Lines {
         };
         let end = self.searched + at;
         let text = &self.buffer[self.start..end];
+        let text = if self.number == 0 { text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text) } else { text };
         let is_over_long = std::mem::take(&mut self.is_over_long) || text.len() > LINE_BYTES;
         let text = (!is_over_long).then(|| text.to_vec());
         self.start = end + 1;
@@ -109,6 +113,7 @@ mod tests {
         assert_eq!(read(&[b"a\n\n \r\nb\r\nc"]), [(1, some("a")), (4, some("b\r")), (5, some("c"))]);
         assert_eq!(read(&[b""]), []);
         assert_eq!(read(&[b"\n\n"]), []);
+        assert_eq!(read(&[b"\xEF\xBB", b"\xBFa\n\xEF\xBB\xBF"]), [(1, some("a")), (2, some("\u{feff}"))]);
     }
 
     #[test]

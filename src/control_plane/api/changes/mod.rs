@@ -5,21 +5,26 @@ mod view;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Page};
 use super::parameters::{InQuery, cursor};
 use super::problem::Problem;
 use super::{Api, Caller};
-use crate::engine::{ChangesError, ChangesPage, ChangesRange};
+use crate::engine::{ChangesError, ChangesPage, ChangesRange, Engine};
 use crate::link::Scope;
-use view::{ChangeList, ChangeView};
+use view::{BesideChanges, ChangeList, ChangeView};
 
 /// Most records of a page; each may hold as many commands as a record of the log does.
 const RECORDS: usize = 100;
+
+/// Most pages that are made at a time; more wait. What one is made of takes several times its own bytes.
+const PAGES_IN_THE_MAKING: usize = 2;
+
+static MAKING: Semaphore = Semaphore::const_new(PAGES_IN_THE_MAKING);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(list))
@@ -68,21 +73,35 @@ async fn list(State(api): State<Arc<Api>>, caller: Caller, mut query: InQuery) -
     }
     query.finish()?;
     let tells_tokens = caller.require(Scope::Admin).is_ok();
-    // Shown there, too: a page may be long.
-    let page = api.blocking(move |engine| {
-        let ChangesPage { records, oldest, newest } = engine.changes(range, limit)?;
-        let last = records.last().map(|record| record.sequence);
-        let changes: Vec<_> = records.iter().map(|record| ChangeView::of(record, tells_tokens)).collect();
-        Ok::<_, ChangesError>((changes, last, oldest, newest))
-    });
-    let (changes, last, oldest, newest) = page.await?;
+    let _making = MAKING.acquire().await.expect("nobody closes it");
+    let actor = caller.actor();
+    answer::page(actor, api.blocking(move |engine| shown_page(engine, range, limit, tells_tokens)).await?)
+}
+
+/// A page as it is sent. Blocks.
+///
+/// # Errors
+/// If log or store can't be read.
+fn shown_page(engine: &Engine, range: ChangesRange, limit: usize, tells_tokens: bool) -> Result<Vec<u8>, Problem> {
+    let ChangesPage { records, oldest, newest } = engine.changes(range, limit)?;
+    let mut page = Page::new("changes");
+    let mut last = None;
+    // Shown, a record may be ten times what it is in the log: the page may end before they do.
+    for record in &records {
+        if !page.has_room() {
+            break;
+        }
+        page.push(&ChangeView::of(record, tells_tokens))?;
+        last = Some(record.sequence);
+    }
     let next = match (range, last) {
         (_, None) => None,
         (ChangesRange::Before(_), Some(last)) => (last > oldest).then_some(ChangesRange::Before(Some(last))),
         (ChangesRange::After(_), Some(last)) => (last < newest).then_some(ChangesRange::After(last)),
     };
     let next_cursor = next.and_then(place).map(cursor);
-    Ok(answer::json(StatusCode::OK, &ChangeList { changes, next_cursor, oldest, newest }))
+    let missed = matches!(range, ChangesRange::After(seen) if seen.saturating_add(1) < oldest);
+    Ok(page.end(&BesideChanges { next_cursor, oldest, newest, missed })?)
 }
 
 impl From<ChangesError> for Problem {

@@ -1,6 +1,6 @@
 //! Records of the log as they are answered.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -13,26 +13,44 @@ use crate::link::{
 };
 
 /// A page of changes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it only describes; a page is written piece by piece")]
 pub(super) struct ChangeList {
     /// The changes, newest first; after `after`, oldest first.
     #[schema(max_items = 100)]
-    pub(super) changes: Vec<ChangeView>,
+    changes: Vec<ChangeJson>,
     /// Where the next page begins; null if this is the last one.
     #[schema(required)]
-    pub(super) next_cursor: Option<String>,
+    next_cursor: Option<String>,
     /// The first change that the log still has, or will have.
     #[schema(minimum = 0)]
-    pub(super) oldest: u64,
+    oldest: u64,
     /// The last change that was acknowledged; 0 if none was.
     #[schema(minimum = 0)]
+    newest: u64,
+    /// Whether the log does not have all changes any more that came after the one in `after`: then the page begins with
+    /// `oldest`, and what was before it can't be told.
+    missed: bool,
+}
+
+/// What stands beside the changes of a page.
+#[derive(Debug, Serialize)]
+pub(super) struct BesideChanges {
+    /// Where the next page begins.
+    pub(super) next_cursor: Option<String>,
+    /// The first change that the log still has, or will have.
+    pub(super) oldest: u64,
+    /// The last change that was acknowledged.
     pub(super) newest: u64,
+    /// Whether some are gone between the one that was seen and the first of the page.
+    pub(super) missed: bool,
 }
 
 /// A change.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = Change)]
-pub(super) struct ChangeView {
+#[allow(dead_code, reason = "it only describes `ChangeView`")]
+struct ChangeJson {
     /// Its number in the log.
     #[schema(minimum = 1)]
     sequence: u64,
@@ -44,6 +62,9 @@ pub(super) struct ChangeView {
     /// The name of the operation, if it was given one by an `Idempotency-Key`.
     #[schema(required, format = "uuid")]
     operation_id: Option<String>,
+    /// Whether it was refused, and so changed nothing: it has a name, which may not be given to something else. Not told
+    /// of changes that versions before this one wrote.
+    refused: bool,
     /// What it was about.
     #[schema(inline)]
     kind: Kind,
@@ -52,6 +73,41 @@ pub(super) struct ChangeView {
     import: Option<u64>,
     /// What was asked for.
     commands: Vec<CommandView>,
+}
+
+/// A change.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangeView<'a> {
+    sequence: u64,
+    time: String,
+    actor: &'a str,
+    operation_id: Option<String>,
+    refused: bool,
+    kind: Kind,
+    import: Option<u64>,
+    commands: Commands<'a>,
+}
+
+/// The commands of a change. Each is shown when it is written, and dropped then: a thousand of them take megabytes.
+#[derive(Debug)]
+enum Commands<'a> {
+    Links(&'a [Command]),
+    Host(&'a HostCommand),
+    Token(&'a TokenCommand, bool),
+}
+
+impl Serialize for Commands<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Commands::Links(commands) => serializer.collect_seq(commands.iter().map(link)),
+            Commands::Host(command) => serializer.collect_seq([host(command)]),
+            Commands::Token(command, is_told) => {
+                let command = token(command);
+                let says = command.says.filter(|_| *is_told);
+                serializer.collect_seq([CommandView { says, ..command }])
+            }
+        }
+    }
 }
 
 /// What a change is about.
@@ -94,28 +150,25 @@ enum Op {
     Delete,
 }
 
-impl ChangeView {
+impl<'a> ChangeView<'a> {
     /// A record. What tokens are is told only to who may ask for that elsewhere.
-    pub(super) fn of(record: &ChangeRecord, tells_tokens: bool) -> Self {
-        let ChangeRecord { sequence, time_ms, actor, operation, payload } = record;
-        let links = |commands: &[Command]| commands.iter().map(link).collect();
+    pub(super) fn of(record: &'a ChangeRecord, tells_tokens: bool) -> Self {
+        let ChangeRecord { sequence, time_ms, actor, operation, is_refused, payload } = record;
+        let none = Commands::Links(&[]);
         let (kind, import, commands) = match payload {
-            Payload::Change(Change::Links(commands)) => (Kind::Links, None, links(commands)),
-            Payload::Change(Change::Host(command)) => (Kind::Host, None, vec![host(command)]),
-            Payload::Change(Change::Token(command)) => {
-                let command = token(command);
-                let says = command.says.filter(|_| tells_tokens);
-                (Kind::Token, None, vec![CommandView { says, ..command }])
-            }
-            Payload::SetBegin => (Kind::ImportBegin, Some(*sequence), Vec::new()),
-            Payload::SetPart(SetId(set), commands) => (Kind::ImportPart, Some(*set), links(commands)),
-            Payload::SetCommit(SetId(set)) => (Kind::ImportCommit, Some(*set), Vec::new()),
+            Payload::Change(Change::Links(commands)) => (Kind::Links, None, Commands::Links(commands)),
+            Payload::Change(Change::Host(command)) => (Kind::Host, None, Commands::Host(command)),
+            Payload::Change(Change::Token(command)) => (Kind::Token, None, Commands::Token(command, tells_tokens)),
+            Payload::SetBegin => (Kind::ImportBegin, Some(*sequence), none),
+            Payload::SetPart(SetId(set), commands) => (Kind::ImportPart, Some(*set), Commands::Links(commands)),
+            Payload::SetCommit(SetId(set)) => (Kind::ImportCommit, Some(*set), none),
         };
         ChangeView {
             sequence: *sequence,
             time: time::text(*time_ms),
-            actor: actor.as_str().to_owned(),
+            actor: actor.as_str(),
             operation_id: operation.map(|operation| operation.to_string()),
+            refused: *is_refused,
             kind,
             import,
             commands,

@@ -8,7 +8,7 @@ use super::super::body::Fields;
 use super::super::links::CacheControlJson;
 use super::super::problem::Problem;
 use super::super::targets;
-use super::defaults;
+use super::{defaults, ways};
 use crate::engine::Tables;
 use crate::limits::TARGET_PATTERNS;
 use crate::link::{
@@ -159,6 +159,14 @@ pub(super) fn read(
         {
             fields.fail(field, target.as_str(), reason);
         }
+    }
+    // One that stays was judged when it was set; what others set since is not this change's matter.
+    let before = tables.host(host.as_str().as_bytes()).and_then(|entry| entry.record.settings.fallback.as_ref());
+    if let Some(fallback) = &settings.fallback
+        && before != Some(fallback)
+        && let Err(reason) = ways::judge_fallback(tables, host, &settings)
+    {
+        fields.fail("fallback", fallback.as_str(), reason);
     }
     let unknown = fields.name("unknown_hosts", &UnknownHosts::ALL, UnknownHosts::name);
     if host.as_str() != Host::ANY && matches!(unknown, Edit::Set(_)) {

@@ -1,9 +1,10 @@
 //! `/v1/hosts`: what is set for hosts.
 //!
-//! `view` is what is answered, `edit` how a body becomes settings.
+//! `view` is what is answered, `edit` how a body becomes settings, `ways` where fallbacks lead.
 
 mod edit;
 mod view;
+mod ways;
 
 use std::sync::Arc;
 
@@ -14,14 +15,14 @@ use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Found, Page};
 use super::body::RequestBody;
 use super::described::{HostPath, IfMatch, IfNoneMatch, Paging};
-use super::parameters::{InPath, InQuery, PAGE_ENTRIES_MAX, page};
+use super::parameters::{InPath, InQuery, PAGE_ENTRIES_MAX, cursor, page};
 use super::problem::{Kind, Problem, quoted};
-use super::submit::{Preconditions, change, not_changed, try_change, try_change_holding};
+use super::submit::{Preconditions, Unnamed, change, not_changed, try_change_holding};
 use super::{Api, Caller};
-use crate::engine::SubmitError;
+use crate::engine::{HostEntry, SubmitError};
 use crate::limits::HOSTS;
 use crate::link::{Change, Host, HostCommand, HostRecord, HostSettings, Outcome, Precondition, Refusal, Scope};
 use edit::{Base, HostBody, read};
@@ -47,11 +48,24 @@ async fn list(State(api): State<Arc<Api>>, caller: Caller, mut query: InQuery) -
     let limit = query.limit(PAGE_ENTRIES_MAX);
     let after = query.cursor(|place| Some(place.to_vec())).unwrap_or_default();
     query.finish()?;
-    let tables = api.engine.tables();
-    let hosts = tables.hosts_after(&after, limit + 1, |host| caller.may_see(host.as_str()));
-    let (hosts, next_cursor) = page(hosts, limit, |entry| entry.record.host.as_str().as_bytes().to_vec());
-    let hosts = hosts.into_iter().map(|entry| HostView::from(&*entry.record)).collect();
-    Ok(answer::json(StatusCode::OK, &HostList { hosts, next_cursor }))
+    let actor = caller.actor();
+    // All names are looked at, which takes milliseconds where there are many.
+    let bytes = api.blocking(move |engine| {
+        let tables = engine.tables();
+        let hosts = match caller.hosts() {
+            None => tables.hosts_after(&after, limit + 1, |_| true),
+            // These are sorted, and few.
+            Some(own) => {
+                let own = own.iter().map(|host| host.as_str().as_bytes()).filter(|name| *name > &*after);
+                own.filter_map(|name| tables.host(name)).take(limit + 1).collect()
+            }
+        };
+        let (hosts, next) = page(hosts, limit, |entry| entry.record.host.as_str().as_bytes().to_vec());
+        let push = |page: &mut Page, entry: &&Arc<HostEntry>| page.push(&HostView::from(&*entry.record));
+        let place = |entry: &&Arc<HostEntry>| cursor(entry.record.host.as_str());
+        Ok::<_, Problem>(answer::list("hosts", &hosts, next, push, place)?)
+    });
+    answer::page(actor, bytes.await?)
 }
 
 /// What is set for a host
@@ -64,8 +78,9 @@ async fn list(State(api): State<Arc<Api>>, caller: Caller, mut query: InQuery) -
         (status = 404, description = "Nothing is set for it", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-async fn get(State(api): State<Arc<Api>>, caller: Caller, InPath(host): InPath<String>) -> Answer {
+async fn get(State(api): State<Arc<Api>>, caller: Caller, InPath(host): InPath<String>, query: InQuery) -> Answer {
     let host = host_of(&host)?;
+    query.finish()?;
     caller.require_for(Scope::Read, host.as_str())?;
     let record = stored(&api.engine.tables(), &host)?;
     Ok(answer::tagged(StatusCode::OK, record.version, &HostView::from(&*record)))
@@ -93,18 +108,20 @@ async fn put(
     caller: Caller,
     InPath(host): InPath<String>,
     Preconditions(precondition): Preconditions,
+    _: Unnamed,
     body: RequestBody,
 ) -> Answer {
     let host = host_of(&host)?;
     caller.require_for(Scope::Admin, host.as_str())?;
     let body = body.object().await?;
-    let settings = read(body, &api.engine.tables(), &host, Base::Defaults)?;
+    // Before it is judged where the fallback leads: two that close a circle together can't both be let in.
     let held = Arc::clone(&api.counted).lock_owned().await;
+    let settings = read(body, &api.engine.tables(), &host, Base::Defaults)?;
     room_for_one_more(&api, &host)?;
-    let command = HostCommand { host: host.clone(), settings: Some(Box::new(settings)), precondition };
+    let command = HostCommand { host: host.clone(), settings: Some(Box::new(settings.clone())), precondition };
     let done = try_change_holding(&api, held, caller.actor(), Change::Host(command)).await;
     let done = done.map_err(|error| not_changed(&caller, error, precondition, true))?;
-    Ok(changed(&api, &host, done.outcome[0]))
+    Ok(changed(&api, &host, done.outcome[0], &settings))
 }
 
 /// Change parts of what is set for a host
@@ -130,6 +147,7 @@ async fn patch(
     caller: Caller,
     InPath(host): InPath<String>,
     Preconditions(precondition): Preconditions,
+    _: Unnamed,
     body: RequestBody,
 ) -> Answer {
     let host = host_of(&host)?;
@@ -140,6 +158,7 @@ async fn patch(
     let body = body.merge_patch().await?;
     let mut tries = 0;
     loop {
+        let held = Arc::clone(&api.counted).lock_owned().await;
         let tables = api.engine.tables();
         let current = stored(&tables, &host)?;
         let settings = read(body.clone(), &tables, &host, Base::Current(&current.settings))?;
@@ -150,12 +169,12 @@ async fn patch(
         };
         let command = HostCommand {
             host: host.clone(),
-            settings: Some(Box::new(settings)),
+            settings: Some(Box::new(settings.clone())),
             precondition: Precondition::Version(expected),
         };
-        match try_change(&api, caller.actor(), None, Change::Host(command)).await {
-            Ok(done) => return Ok(changed(&api, &host, done.outcome[0])),
-            Err(SubmitError::Refused(Refusal::VersionMismatch { .. }))
+        match try_change_holding(&api, held, caller.actor(), Change::Host(command)).await {
+            Ok(done) => return Ok(changed(&api, &host, done.outcome[0], &settings)),
+            Err(SubmitError::Refused(Refusal::VersionMismatch { .. }, _))
                 if tries < MERGES && !matches!(precondition, Precondition::Version(_)) =>
             {
                 tries += 1;
@@ -182,6 +201,7 @@ async fn delete(
     caller: Caller,
     InPath(host): InPath<String>,
     Preconditions(precondition): Preconditions,
+    _: Unnamed,
 ) -> Answer {
     let host = host_of(&host)?;
     caller.require_for(Scope::Admin, host.as_str())?;
@@ -209,10 +229,15 @@ fn stored(tables: &crate::engine::Tables, host: &Host) -> Result<Arc<HostRecord>
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("nothing is set for the host {}", quoted(host.as_str()))))
 }
 
-/// The answer to a change that was made.
-fn changed(api: &Api, host: &Host, outcome: Outcome) -> Response {
+/// The answer to a change to these settings that was made.
+fn changed(api: &Api, host: &Host, outcome: Outcome, settings: &HostSettings) -> Response {
     let record = stored(&api.engine.tables(), host).ok();
-    answer::changed(outcome, record.map(|record| (record.version, HostView::from(&*record))))
+    let found = record.map(|record| Found {
+        version: record.version,
+        is_its: outcome.version().is_none_or(|made| made == record.version) && record.settings == *settings,
+        value: HostView::from(&*record),
+    });
+    answer::changed_to(outcome, found)
 }
 
 fn room_for_one_more(api: &Api, host: &Host) -> Result<(), Problem> {

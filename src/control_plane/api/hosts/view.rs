@@ -61,7 +61,7 @@ pub(super) struct HostView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = edit::unknown_hosts)]
     unknown_hosts: Option<&'static str>,
-    /// Rises by one with every change.
+    /// The number of the change that made it what it is, as in `/v1/changes`; the `ETag`.
     #[schema(minimum = 1)]
     version: u64,
     /// When it was first set.
@@ -73,14 +73,15 @@ pub(super) struct HostView {
 }
 
 /// A page of hosts.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it only describes; a page is written piece by piece")]
 pub(super) struct HostList {
-    /// In the order of their names.
+    /// In the order of their names. They may be fewer than asked for though there are more.
     #[schema(max_items = 1000)]
-    pub(super) hosts: Vec<HostView>,
+    hosts: Vec<HostView>,
     /// Where the next page begins; null if this is the last one.
     #[schema(required)]
-    pub(super) next_cursor: Option<String>,
+    next_cursor: Option<String>,
 }
 
 impl From<&HostRecord> for HostView {

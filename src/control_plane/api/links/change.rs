@@ -8,13 +8,14 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::super::Api;
-use super::super::answer::{self, Answer};
+use super::super::answer::{self, Answer, Found};
 use super::super::body::{Fields, Given, RequestBody};
 use super::super::caller::Caller;
 use super::super::described::{Idempotency, IfMatch, IfNoneMatch};
 use super::super::parameters::InQuery;
 use super::super::problem::{Problem, quoted};
-use super::super::submit::{IdempotencyKey, Preconditions, not_changed, try_change};
+use super::super::submit::{IdempotencyKey, Preconditions, try_change};
+use super::asked::{Asked, check_key, refused};
 use super::generate;
 use super::model::{LinkJson, READ_ONLY};
 use super::path::{InPathKey, location};
@@ -33,7 +34,7 @@ use crate::link::{Action, Chains, Change, Command, Host, LinkKey, Outcome, Preco
     path = "/v1/links",
     tag = "links",
     operation_id = "createLink",
-    params(Upsert, ChainsParameter, Idempotency),
+    params(Upsert, ChainsParameter, IfMatch, IfNoneMatch, Idempotency),
     request_body(content = NewLinkBody, content_type = "application/json"),
     responses(
         (status = 201, description = "It was created.", body = LinkJson, headers(
@@ -46,12 +47,14 @@ use crate::link::{Action, Chains, Change, Command, Host, LinkKey, Outcome, Preco
             headers(("location" = String, description = "Where it was"))),
         (status = 409, description = "It exists; its target leads to another link, or back; or the host has as many codes as are safe.",
             body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has another version, or there is one or none.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller,
     name: IdempotencyKey,
+    Preconditions(precondition): Preconditions,
     mut query: InQuery,
     body: RequestBody,
 ) -> Answer {
@@ -60,18 +63,35 @@ pub(super) async fn create(
     let chains = chains(&mut query, &caller)?.unwrap_or_default();
     query.finish()?;
     let new = read_new(&api, &caller, body.object().await?, chains, upsert)?;
-    let actor = caller.actor();
-    let operation = name.operation(&actor);
-    let (key, done) = match new.place {
+    let (asked, outcome) = match new.place {
         Place::Key(key) => {
-            let precondition = if upsert { Precondition::None } else { Precondition::Absent };
-            let command = Command { key: key.clone(), action: Action::Set(Box::new(new.link)), precondition };
-            let done = try_change(&api, actor, operation, Change::Links(vec![command])).await;
-            (key, done.map_err(|error| caller.told(error))?)
+            let demanded = demanded(precondition, upsert)?;
+            let command = Command { key, action: Action::Set(Box::new(new.link)), precondition: demanded };
+            one(&api, &caller, &name, command, precondition).await?
         }
-        Place::CodeOn(host) => generate::create(&api, &caller, operation, &host, new.link).await?,
+        Place::CodeOn(host) => {
+            if precondition != Precondition::None {
+                let field = if precondition == Precondition::Absent { "if-none-match" } else { "if-match" };
+                return Err(Problem::malformed(field, Value::Null, "a generated code is new; leave the field out"));
+            }
+            let operation = name.operation(&caller.actor());
+            generate::create(&api, &caller, operation, &host, new.link).await?
+        }
     };
-    Ok(stored(&api, key, done.outcome[0]).await)
+    Ok(stored(&api, asked, outcome).await)
+}
+
+/// What is demanded of a link that is to be created, or with `upsert` replaced.
+fn demanded(precondition: Precondition, upsert: bool) -> Result<Precondition, Problem> {
+    match precondition {
+        Precondition::None if !upsert => Ok(Precondition::Absent),
+        Precondition::Present | Precondition::Version(_) if !upsert => Err(Problem::malformed(
+            "if-match",
+            Value::Null,
+            "what is created is not there yet; replace it with `upsert=true`, or leave the field out",
+        )),
+        precondition => Ok(precondition),
+    }
 }
 
 /// Where a new link is to be.
@@ -158,14 +178,14 @@ pub(super) async fn put(
     let chains = chains(&mut query, &caller)?.unwrap_or_default();
     query.finish()?;
     let mut fields = Fields::new(body.object().await?, &WRITABLE, &READ_ONLY);
-    check_key(&api, &mut fields, &key);
+    check_key(&api.engine.tables(), &mut fields, &key, "the path");
     let said = HostRules::of(&api.engine.tables(), key.host()).read_link(&mut fields);
     fields.finish()?;
     let (destination, options) = said.expect("nothing is wrong");
     let link = SetLink { destination, options, chains, is_generated: false };
-    let command = Command { key: key.clone(), action: Action::Set(Box::new(link)), precondition };
-    let outcome = one(&api, &caller, &name, command).await?;
-    Ok(stored(&api, key, outcome).await)
+    let command = Command { key, action: Action::Set(Box::new(link)), precondition };
+    let (asked, outcome) = one(&api, &caller, &name, command, precondition).await?;
+    Ok(stored(&api, asked, outcome).await)
 }
 
 /// Changes parts of a link
@@ -203,16 +223,17 @@ pub(super) async fn patch(
     body: RequestBody,
 ) -> Answer {
     caller.require_for(Scope::Write, key.host())?;
+    let precondition = or_present(precondition)?;
     let chains = chains(&mut query, &caller)?.unwrap_or_default();
     query.finish()?;
     let mut fields = Fields::new(body.merge_patch().await?, &WRITABLE, &READ_ONLY);
-    check_key(&api, &mut fields, &key);
+    check_key(&api.engine.tables(), &mut fields, &key, "the path");
     let patch = HostRules::of(&api.engine.tables(), key.host()).read_patch(&mut fields);
     fields.finish()?;
     let action = Action::Patch(Box::new(patch), chains);
-    let command = Command { key: key.clone(), action, precondition: or_present(precondition) };
-    let outcome = one(&api, &caller, &name, command).await?;
-    Ok(stored(&api, key, outcome).await)
+    let command = Command { key, action, precondition };
+    let (asked, outcome) = one(&api, &caller, &name, command, precondition).await?;
+    Ok(stored(&api, asked, outcome).await)
 }
 
 /// Deletes a link
@@ -237,16 +258,20 @@ pub(super) async fn delete(
     query: InQuery,
 ) -> Answer {
     caller.require_for(Scope::Write, key.host())?;
+    let precondition = or_present(precondition)?;
     query.finish()?;
-    one(&api, &caller, &name, Command { key, action: Action::Delete, precondition: or_present(precondition) }).await?;
+    one(&api, &caller, &name, Command { key, action: Action::Delete, precondition }, precondition).await?;
     Ok(answer::no_content())
 }
 
 /// What is to be changed or deleted must be there.
-fn or_present(precondition: Precondition) -> Precondition {
+fn or_present(precondition: Precondition) -> Result<Precondition, Problem> {
     match precondition {
-        Precondition::None => Precondition::Present,
-        precondition => precondition,
+        Precondition::None => Ok(Precondition::Present),
+        Precondition::Absent => {
+            Err(Problem::malformed("if-none-match", "*", "only what is there can be deleted or changed in parts"))
+        }
+        precondition => Ok(precondition),
     }
 }
 
@@ -268,35 +293,27 @@ pub(crate) fn chains(query: &mut InQuery, caller: &Caller) -> Result<Option<Chai
     Ok(chains)
 }
 
-/// Looks whether a key in the body, if there is one, is that of the path: a link keeps its key.
-fn check_key(api: &Api, fields: &mut Fields, key: &LinkKey) {
-    let Some(said) = fields.text("key", LinkKey::parse).given() else { return };
-    let tables = api.engine.tables();
-    let kept = |key: &LinkKey| {
-        let folding = tables.host(key.host().as_bytes()).map(|host| host.record.settings.folding());
-        folding.and_then(|folding| key.folded(folding)).unwrap_or_else(|| key.clone())
-    };
-    if said != *key && kept(&said) != kept(key) {
-        let reason = format!("the path names `{key}`. A link keeps its key: create another one, and delete this");
-        fields.fail("key", said.as_str(), reason);
-    }
-}
-
 /// Makes a change of one link.
-async fn one(api: &Api, caller: &Caller, name: &IdempotencyKey, command: Command) -> Result<Outcome, Problem> {
-    let precondition = command.precondition;
-    let is_put = matches!(command.action, Action::Set(_));
+async fn one(
+    api: &Api,
+    caller: &Caller,
+    name: &IdempotencyKey,
+    command: Command,
+    demanded: Precondition,
+) -> Result<(Asked, Outcome), Problem> {
     let actor = caller.actor();
     let operation = name.operation(&actor);
+    let asked = Asked::now(command.clone(), operation);
     let done = try_change(api, actor, operation, Change::Links(vec![command])).await;
-    let done = done.map_err(|error| not_changed(caller, error, precondition, is_put))?;
-    Ok(done.outcome[0])
+    let done = done.map_err(|error| refused(&api.engine.tables(), caller, &asked.command, error, demanded))?;
+    Ok((asked, done.outcome[0]))
 }
 
 /// The answer to a change that was made, whatever comes of reading what is there now.
-async fn stored(api: &Api, key: LinkKey, outcome: Outcome) -> Response {
+async fn stored(api: &Api, asked: Asked, outcome: Outcome) -> Response {
     let location = |key: &LinkKey| HeaderValue::from_str(&location(key)).expect("it is percent-encoded");
-    let asked = location(&key);
+    let key = asked.command.key.clone();
+    let at = location(&key);
     // What was written just now is in memory: reading that here does not block, and a thread for each would cost more.
     let at_once = outcome.version().and_then(|_| api.engine.try_find_link(&key)).and_then(Result::ok);
     let link = match at_once {
@@ -304,10 +321,19 @@ async fn stored(api: &Api, key: LinkKey, outcome: Outcome) -> Response {
         // What is wrong with the store is said on stderr.
         None => api.blocking(move |engine| engine.find_link(&key)).await.ok().flatten(),
     };
-    let found = link.as_ref().map(|link| (link.version, shown(&api.engine, link, unix_time_ms())));
-    let mut response = answer::changed(outcome, found);
+    let found = link.as_ref().map(|link| Found {
+        version: link.version,
+        is_its: match outcome {
+            // It may have been deleted since, and created by somebody else.
+            Outcome::Created(id) => link.id == id && outcome.version() == Some(link.version),
+            Outcome::Replaced { version } => version == link.version,
+            Outcome::Unchanged | Outcome::Deleted => asked.is_met_by(link),
+        },
+        value: shown(&api.engine, link, unix_time_ms()),
+    });
+    let mut response = answer::changed_to(outcome, found);
     if matches!(outcome, Outcome::Created(_)) || link.is_none() {
-        let location = link.map_or(asked, |link| location(&link.key));
+        let location = link.map_or(at, |link| location(&link.key));
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

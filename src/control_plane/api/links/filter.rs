@@ -23,14 +23,15 @@ pub(crate) struct FilterParameters {
     /// Of this host; `*` is those of any host
     #[param(min_length = 1, required = false, nullable = false, example = "go.example")]
     host: String,
-    /// With a path and query that begin like this
+    /// With a path and query that begin like this; in any case, if the host ignores that and is named
     #[param(max_length = 2048, required = false, nullable = false, example = "/spring")]
     path_prefix: String,
     /// With this tag
     #[param(inline, required = false, nullable = false)]
     tag: TagJson,
-    /// With this text in target or title; upper and lower case of ASCII are the same. No index helps: all links that
-    /// host, path and tag leave are read
+    /// With this text in target or title; upper and lower case of ASCII are the same. What is not ASCII is found as URLs have
+    /// it, too: percent-encoded, or as the punycode of a whole label of a host. No index helps: all links that host, path and
+    /// tag leave are read
     #[param(min_length = 1, max_length = 256, required = false, nullable = false)]
     text: String,
     /// That stand like this at the moment

@@ -23,7 +23,7 @@ pub(crate) const READ_ONLY: [&str; 7] =
 pub(crate) struct LinkJson {
     /// What it is found by: `host/path`, with `?query` behind it for a link that is keyed with it; `*` is any host.
     #[schema(max_length = 2048, example = "go.example/sale")]
-    key: String,
+    pub(super) key: String,
     /// Its number; never given to another link.
     #[schema(pattern = "^[0-9]{1,20}$", example = "1029")]
     id: String,
@@ -42,7 +42,8 @@ pub(crate) struct LinkJson {
     /// From when on it is not answered any more.
     #[schema(required, format = DateTime)]
     expires_at: Option<String>,
-    /// How many clicks by people it is answered; programs and HEAD requests take none.
+    /// How many clicks by people it is answered; programs and HEAD requests take none. A crash may forget the clicks of the
+    /// last second: so many more are answered then.
     #[schema(required, minimum = 1, maximum = 9007199254740991u64)]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up; null is 410.
@@ -67,7 +68,8 @@ pub(crate) struct LinkJson {
     /// How it stands at the moment.
     #[schema(value_type = StateJson)]
     state: &'static str,
-    /// How many of `max_clicks` are used; 0 where there is no such limit.
+    /// How many clicks were taken of `max_clicks`. Without such a limit none are; what was taken is kept, and the next limit
+    /// goes on from there.
     #[schema(minimum = 0)]
     used_clicks: u64,
     /// Whether its path is a generated code.
@@ -78,7 +80,7 @@ pub(crate) struct LinkJson {
     /// When it was last changed.
     #[schema(format = DateTime)]
     updated_at: String,
-    /// 1 when created, one more with each change; the `ETag`.
+    /// The number of the change that made it what it is, as in `/v1/changes`; the `ETag`.
     #[schema(minimum = 1)]
     version: u64,
 }

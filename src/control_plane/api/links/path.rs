@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPathKey {
 
 /// Where a link is found in the API.
 pub(crate) fn location(key: &LinkKey) -> String {
-    let mut path = String::from("/v1/links/");
+    let mut path = String::from(super::PATH);
     for byte in key.as_str().bytes() {
         // RFC 3986 §2.3: what never needs to be encoded.
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::Api;
 use super::super::answer::{self, Answer};
 use super::super::caller::Caller;
-use super::super::described::Paging;
+use super::super::described::{IfNewer, Paging};
 use super::super::parameters::{InQuery, PAGE_ENTRIES_MAX};
 use super::super::problem::Problem;
-use super::super::submit::{entity_tag, single};
+use super::super::submit::{Unconditional, entity_tag, is_known, means_nothing};
 use super::cursor;
 use super::filter::{self, FilterParameters};
 use super::model::LinkJson;
@@ -23,21 +22,11 @@ use super::shapes::KeyPath;
 use super::used::{shown, used_clicks};
 use crate::clock::unix_time_ms;
 use crate::engine::{Effort, Engine, LinkFilter, LinkPage, Moment};
-use crate::link::{LinkKey, Scope};
+use crate::link::{Link, LinkKey, LinkOptions, Scope};
 use crate::store::StoreError;
 
 /// What one page of a list may cost, so that a search for what is rare does not hold others up.
 pub(crate) const PAGE_EFFORT: Effort = Effort { entries: 20_000, time_ms: 10 };
-
-/// When an answer is not needed.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[allow(dead_code, reason = "it only describes")]
-struct IfNewer {
-    /// The version that is known already, as `ETag` gave it, or several; then the answer is 304 without it
-    #[param(rename = "If-None-Match", required = false, nullable = false)]
-    if_none_match: String,
-}
 
 /// A link
 #[utoipa::path(
@@ -46,7 +35,7 @@ struct IfNewer {
     responses(
         (status = 200, description = "The link", body = LinkJson,
             headers(("etag" = String, description = "Its version, for If-Match"))),
-        (status = 304, description = "It still has the version that is known"),
+        (status = 304, description = "It still has the version that is known. Not of a link with a time or `max_clicks`, whose state changes without a new version"),
         (status = 404, description = "There is no such link", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -59,25 +48,26 @@ pub(super) async fn get(
 ) -> Answer {
     caller.require_for(Scope::Read, key.host())?;
     query.finish()?;
-    let known = single(&fields, &header::IF_NONE_MATCH)?;
+    means_nothing(&fields, &[header::IF_MATCH])?;
     let asked = key.clone();
     let found = api.blocking(move |engine| engine.find_link(&asked)).await?;
     let link = found.ok_or_else(|| Problem::not_found(format!("the link `{key}`")))?;
     let tag = entity_tag(link.version);
-    if known.is_some_and(|known| names(&known, tag.to_str().expect("it is a number"))) {
+    if !changes_by_itself(&link) && is_known(&fields, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     Ok(answer::tagged(StatusCode::OK, link.version, &shown(&api.engine, &link, unix_time_ms())))
 }
 
-/// Whether a list of entity tags names this one, in the weak comparison (RFC 9110 §13.1.2).
-fn names(known: &str, tag: &str) -> bool {
-    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+/// Whether what is shown of a link changes without a new version: with the time, or with clicks. Then it is always shown.
+fn changes_by_itself(link: &Link) -> bool {
+    let LinkOptions { not_before_ms, expires_at_ms, max_clicks, .. } = &link.options;
+    not_before_ms.is_some() || expires_at_ms.is_some() || max_clicks.is_some()
 }
 
 /// A page of links.
-#[derive(Serialize, ToSchema)]
-
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it only describes; a page is written piece by piece")]
 struct LinkList {
     /// The links, in the order of their keys. They may be fewer than asked for, or none, though there are more.
     #[schema(max_items = 1000)]
@@ -96,14 +86,22 @@ struct LinkList {
     params(FilterParameters, Paging),
     responses((status = 200, description = "A page of links", body = LinkList)),
 )]
-pub(super) async fn list(State(api): State<Arc<Api>>, caller: Caller, mut query: InQuery) -> Answer {
+pub(super) async fn list(State(api): State<Arc<Api>>, caller: Caller, _: Unconditional, mut query: InQuery) -> Answer {
     let filter = filter::read(&mut query, &caller)?;
     let limit = query.limit(PAGE_ENTRIES_MAX);
-    let after = query.parse("cursor", cursor::decode);
+    let after = query.parse("cursor", |text| cursor::decode(text, &filter));
     query.finish()?;
-    let shown = api.blocking(move |engine| shown_page(engine, &filter, after.as_ref(), limit)).await?;
-    let (links, next) = shown;
-    Ok(answer::json(StatusCode::OK, &LinkList { links, next_cursor: next.as_ref().map(cursor::encode) }))
+    let actor = caller.actor();
+    let page = api.blocking(move |engine| {
+        let (links, next) = shown_page(engine, &filter, after.as_ref(), limit)?;
+        let next = next.map(|next| cursor::encode(&next, &filter));
+        let place = |link: &LinkJson| {
+            let key = LinkKey::parse(&link.key).expect("it is the key of a link");
+            cursor::encode(&key, &filter)
+        };
+        Ok::<_, Problem>(answer::list("links", &links, next, |page, link| page.push(link), place)?)
+    });
+    answer::page(actor, page.await?)
 }
 
 /// One page of links as they are shown, and behind which one the next begins. Blocks.
@@ -120,18 +118,4 @@ pub(crate) fn shown_page(
     let moment = Moment { now_ms, used: &|id| used_clicks(engine, id) };
     let LinkPage { links, next, .. } = engine.list(filter, moment, after, limit, PAGE_EFFORT)?;
     Ok((links.iter().map(|link| shown(engine, link, now_ms)).collect(), next))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_known_version_is_found_in_a_list() {
-        for (known, is_named) in
-            [("\"3\"", true), ("W/\"3\"", true), ("\"2\", \"3\"", true), ("*", true), ("\"4\"", false), ("3", false)]
-        {
-            assert_eq!(names(known, "\"3\""), is_named, "{known}");
-        }
-    }
 }

@@ -9,8 +9,10 @@ use super::super::Api;
 use super::super::answer::{self, Answer};
 use super::super::caller::Caller;
 use super::super::parameters::InQuery;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, quoted};
+use super::super::submit::Bare;
 use super::{counted, subject};
+use crate::control_plane::tell;
 use crate::link::{LinkKey, Scope};
 
 /// Of which link.
@@ -27,7 +29,8 @@ struct KeyParameter {
 ///
 /// All that was counted of it until now: counts, visitors, details. It is counted on, and the link itself stays. What is kept of its host, its tags
 /// and all links together stays, too, for none of it says by which link it came. Done again, it is the same. To delete a
-/// link and its clicks, delete the clicks first: afterwards it is not found any more.
+/// link and its clicks, delete the clicks first: afterwards it is not found any more. It is no change of the log; the server says
+/// on its stderr who did it.
 #[utoipa::path(
     delete, path = "/v1/stats", tag = "stats", operation_id = "deleteClicks",
     params(KeyParameter),
@@ -37,7 +40,7 @@ struct KeyParameter {
         (status = 409, description = "Clicks are not counted", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn forget(State(api): State<Arc<Api>>, caller: Caller, mut query: InQuery) -> Answer {
+pub(super) async fn forget(State(api): State<Arc<Api>>, caller: Caller, _: Bare, mut query: InQuery) -> Answer {
     caller.require(Scope::Write)?;
     let given = query.all("key");
     let mut key = None;
@@ -56,7 +59,10 @@ pub(super) async fn forget(State(api): State<Arc<Api>>, caller: Caller, mut quer
     api.blocking(move |engine| {
         let stats = counted(engine)?;
         let link = subject::link(engine, &key)?;
-        stats.forget(link.id.0).map_err(Problem::from)
+        stats.forget(link.id.0).map_err(Problem::from)?;
+        // The log has no clicks, and so not who has deleted them either.
+        tell(&format!("{} deleted the clicks of {}", caller.actor().as_str(), quoted(key.as_str())));
+        Ok::<_, Problem>(())
     })
     .await?;
     Ok(answer::no_content())

@@ -20,6 +20,7 @@ use super::super::problem::Problem;
 use super::super::stream::{ClientGone, Closing, LineSink, streamed};
 use super::super::submit::single;
 use super::super::time;
+use super::disguise::{disguise, reveal};
 use super::{counted, subject};
 use crate::clicks::{Country, Device, Event, Language, Stats};
 use crate::clock::unix_time_ms;
@@ -202,7 +203,8 @@ fn newest(stats: &Stats) -> u64 {
 }
 
 /// Events as they are sent, as many as are sent together, and the number of the last one. That some are not known any
-/// more is said, too; how many, only if the caller may know of those of whatever host.
+/// more is said, too; how many, only if the caller may know of those of whatever host: then `is_numbered`. Else the ids
+/// tell nothing of it either.
 fn render(events: &[Event], run: &str, after: u64, is_numbered: bool, holds: impl Fn(&str) -> bool) -> (String, u64) {
     let mut text = String::new();
     let mut last = after;
@@ -218,7 +220,8 @@ fn render(events: &[Event], run: &str, after: u64, is_numbered: bool, holds: imp
         last = last.max(event.number);
         if holds(&event.key) {
             let data = serde_json::to_string(&ClickJson::of(event)).expect("it is JSON");
-            let _ = write!(text, "id: {run}-{}\nevent: click\ndata: {data}\n\n", event.number);
+            let number = if is_numbered { event.number } else { disguise(event.number) };
+            let _ = write!(text, "id: {run}-{number}\nevent: click\ndata: {data}\n\n");
         }
     }
     (text, last)
@@ -226,7 +229,7 @@ fn render(events: &[Event], run: &str, after: u64, is_numbered: bool, holds: imp
 
 /// Clicks as they come
 ///
-/// Server-sent events (WHATWG HTML §9.2): `id` names the run of the server and the number of the event, `event` is `click`, and `data` is an object on one line. A client that
+/// Server-sent events (WHATWG HTML §9.2): `id` names the run of the server and the event, `event` is `click`, and `data` is an object on one line. A client that
 /// says with `Last-Event-ID` what it saw last gets what came since, as far as about a thousand events are kept. An event `missed` with
 /// `{"events": N}` says that so many, of whatever link, are not known any more, or came faster than they were taken; for tokens that are restricted to
 /// hosts N is null. HEAD requests are not told. After 15 seconds without an event a
@@ -267,6 +270,11 @@ pub(super) async fn live(
             query.fail("Last-Event-ID", text, "the `id` of an event is expected, as the feed gave it");
         }
         seen
+    });
+    let seen = seen.map(|EventId { run, number }| match caller.hosts() {
+        None => EventId { run, number },
+        // What was not given out is above all that there are.
+        Some(_) => EventId { run, number: reveal(number).unwrap_or(u64::MAX) },
     });
     query.finish()?;
     let place = OPEN.take(caller.actor())?;
@@ -396,6 +404,8 @@ mod tests {
         // How much is clicked on other hosts is not for everybody.
         let (text, _) = render(&both, RUN_OF_TESTS, 5, false, |_| true);
         assert!(text.starts_with("event: missed\ndata: {\"events\":null}\n\n"), "{text}");
+        let id = EventId::parse(text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap()).unwrap();
+        assert_eq!((id.number == 11, reveal(id.number)), (false, Some(11)));
     }
 
     #[test]

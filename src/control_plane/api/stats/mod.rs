@@ -2,12 +2,13 @@
 //!
 //! - `counts`: totals, and counts over time. `breakdown`: by what clicks differ. `top`: which links are clicked most.
 //!   `uniques`: how many people.
-//! - `live`: clicks as they come. `export`: the counts of links, as lines. `forget`: deleting those of a link.
+//! - `live`: clicks as they come; `disguise`: their numbers for those who may not know how many there are. `export`: the counts of links, as lines. `forget`: deleting those of a link.
 //! - `subject`: of what it is asked. `when`: from when to when. `limit`: how much. `step`: the steps of counts over time, as
 //!   a time zone has them.
 
 mod breakdown;
 mod counts;
+mod disguise;
 mod export;
 mod forget;
 mod limit;

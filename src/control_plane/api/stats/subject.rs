@@ -3,6 +3,7 @@
 use utoipa::IntoParams;
 
 use super::super::caller::Caller;
+use super::super::links::TagJson;
 use super::super::parameters::InQuery;
 use super::super::problem::Problem;
 use crate::clicks::Subject;
@@ -21,8 +22,8 @@ pub(super) struct SubjectParameters {
     #[param(min_length = 1, required = false, nullable = false)]
     host: String,
     /// Of the links that had this tag when they were clicked. Not for tokens that are restricted to hosts
-    #[param(min_length = 1, max_length = 64, required = false, nullable = false)]
-    tag: String,
+    #[param(inline, required = false, nullable = false)]
+    tag: TagJson,
 }
 
 /// Of what it is asked.

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::Api;
 use super::super::answer::{self, Answer};
 use super::super::caller::Caller;
+use super::super::links::TagJson;
 use super::super::parameters::InQuery;
 use super::super::problem::Problem;
 use super::ask;
@@ -27,8 +28,8 @@ struct GroupParameters {
     #[param(min_length = 1, required = false, nullable = false, example = "go.example")]
     host: String,
     /// Of the links that had this tag when they were clicked. Not together with `host`
-    #[param(min_length = 1, max_length = 64, required = false, nullable = false)]
-    tag: String,
+    #[param(inline, required = false, nullable = false)]
+    tag: TagJson,
 }
 
 /// The links that were clicked most.

@@ -146,6 +146,10 @@ impl Moment {
     /// In seconds since 1970, and whether there is a part of one more.
     fn seconds(self, zone: &TimeZone) -> Result<(u64, bool), String> {
         match self {
+            // Days are counted in zones, and around the last one not all of these have a time.
+            Moment::Time(ms) if Timestamp::MAX.as_second().unsigned_abs() <= ms / 1_000 => {
+                Err(format!("`{}` lies at the end of 9999, beyond what clicks are counted by", time::text(ms)))
+            }
             Moment::Time(ms) => Ok((ms / 1_000, ms % 1_000 > 0)),
             Moment::Date(date) => {
                 let start = start_of(date, zone).and_then(|start| u64::try_from(start).ok());
@@ -264,6 +268,7 @@ mod tests {
             ("1969-12-31", None, "before 1970"),
             ("1969-12-31T00:00:00Z", None, "before 1970"),
             ("2000-01-01", None, "more than 3660 days"),
+            ("9999-12-31T23:59:59-01:00", None, "9999"),
             ("9999-12-31T23:59:59Z", None, "9999"),
         ] {
             let error = asked(Some(from), to, "UTC").expect_err(from);

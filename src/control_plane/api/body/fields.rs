@@ -1,149 +1,15 @@
-//! JSON bodies, read field by field, so that all that is wrong with one is said at once.
+//! The fields of a JSON object, read one by one, so that all that is wrong with it is said at once.
 
 use std::fmt::Display;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
-use http_body_util::BodyExt;
-use hyper::body::Body as _;
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::problem::{ERRORS, FieldError, Kind, Problem, quoted};
-use super::time;
+use super::super::problem::{ERRORS, FieldError, Problem, quoted};
+use super::super::time;
 use crate::link::Edit;
-
-/// Most bytes of a body with one object.
-pub(crate) const OBJECT_BYTES: usize = 1 << 20;
-
-/// Most bytes of a body with many.
-pub(crate) const BATCH_BYTES: usize = 8 << 20;
-
-/// Most bytes of bodies that are held and parsed at a time, over all requests.
-const HELD_BYTES: usize = 64 << 20;
-
-static HELD: Semaphore = Semaphore::const_new(HELD_BYTES);
-
-/// Bodies with more bytes are parsed on a thread of their own: there is one thread for all connections.
-const PARSED_HERE_BYTES: usize = 64 * 1024;
 
 /// Longest name, in bytes, for which one is looked for that is nearly the same.
 const NAME_BYTES: usize = 64;
-
-/// The content type of the bodies.
-const JSON: &str = "application/json";
-
-/// The content type of those that change parts.
-const MERGE_PATCH: &str = "application/merge-patch+json";
-
-/// A body that is not read yet: whether it may be sent at all is judged before.
-pub(crate) struct RequestBody {
-    fields: HeaderMap,
-    body: Body,
-}
-
-impl<S: Send + Sync> FromRequest<S> for RequestBody {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        Ok(RequestBody { fields: parts.headers, body })
-    }
-}
-
-impl RequestBody {
-    /// The content type without its parameters, in lower case.
-    pub(crate) fn media_type(&self) -> Option<String> {
-        let value = self.fields.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-    }
-
-    /// Reads all of it. What is held of all bodies is bounded: it is, as long as the permit is.
-    ///
-    /// # Errors
-    /// 413 if it has, or announces, more bytes than this, 400 if it breaks off, 503 if too much is held already.
-    async fn bytes(self, most: usize) -> Result<(Vec<u8>, SemaphorePermit<'static>), Problem> {
-        let too_large =
-            || Problem::new(Kind::TooLarge, format!("the body has more than {most} bytes, the most that is read here"));
-        let mut body = self.body;
-        if body.size_hint().lower() > most as u64 {
-            return Err(too_large());
-        }
-        let mut bytes = Vec::new();
-        let mut held = HELD.try_acquire_many(0).expect("nothing is always there");
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
-            // What is no data is a field behind the body; there is none that means something here.
-            let Ok(data) = frame.into_data() else { continue };
-            if data.len() > most - bytes.len() {
-                return Err(too_large());
-            }
-            let count = u32::try_from(data.len()).expect("it is less than the most");
-            // Not waited for: those that hold something could wait for each other.
-            let more = HELD.try_acquire_many(count).map_err(|_| {
-                Problem::unavailable("other requests hold as many bytes as are read at a time; send it again later")
-            })?;
-            held.merge(more);
-            bytes.extend_from_slice(&data);
-        }
-        Ok((bytes, held))
-    }
-
-    /// The body as it comes in, for who reads it in parts.
-    pub(crate) fn into_stream(self) -> Body {
-        self.body
-    }
-
-    /// Reads it as JSON.
-    ///
-    /// # Errors
-    /// 415, 413, or 400 with the place of the fault.
-    pub(crate) async fn json(self, most: usize) -> Result<Value, Problem> {
-        self.json_of(&[JSON], most).await
-    }
-
-    async fn json_of(self, types: &[&str], most: usize) -> Result<Value, Problem> {
-        match self.media_type().as_deref() {
-            Some(media_type) if types.contains(&media_type) => {}
-            Some(other) => {
-                let detail = format!("the content type {} is not read here; send `{JSON}`", quoted(other));
-                return Err(Problem::new(Kind::MediaType, detail));
-            }
-            None => {
-                return Err(Problem::new(Kind::MediaType, format!("there is no content type; send `{JSON}`")));
-            }
-        }
-        let (bytes, held) = self.bytes(most).await?;
-        let is_long = bytes.len() > PARSED_HERE_BYTES;
-        let parse = move || {
-            let parsed = serde_json::from_slice(&bytes);
-            drop(held);
-            parsed.map_err(|error| Problem::new(Kind::Malformed, format!("the body is no JSON: {error}")))
-        };
-        if is_long {
-            tokio::task::spawn_blocking(parse).await.map_err(|error| Problem::internal(&error))?
-        } else {
-            parse()
-        }
-    }
-
-    /// Reads it as one JSON object of at most [`OBJECT_BYTES`].
-    ///
-    /// # Errors
-    /// As [`json`](Self::json), and 422 if it is JSON and no object.
-    pub(crate) async fn object(self) -> Result<Map<String, Value>, Problem> {
-        object(self.json(OBJECT_BYTES).await?, "body")
-    }
-
-    /// The same for what changes parts (RFC 7396), which may say so in its content type.
-    ///
-    /// # Errors
-    /// As [`object`](Self::object).
-    pub(crate) async fn merge_patch(self) -> Result<Map<String, Value>, Problem> {
-        object(self.json_of(&[JSON, MERGE_PATCH], OBJECT_BYTES).await?, "body")
-    }
-}
 
 /// Takes a value that must be an object.
 ///
@@ -187,7 +53,7 @@ impl Fields {
         let mut errors = Vec::new();
         let is_known = |name: &str| known.iter().chain(read_only).any(|field| *field == name);
         for (name, value) in map.iter().filter(|(name, _)| !is_known(name)).take(ERRORS) {
-            errors.push(FieldError::new(name, value.clone(), unknown("field", name, known)));
+            errors.push(FieldError::of(name, value, unknown("field", name, known)));
         }
         Fields { map, errors }
     }
@@ -366,18 +232,6 @@ mod tests {
         let errors = fields.finish().unwrap_err().into_errors_within("");
         assert_eq!(errors.len(), ERRORS);
         assert!(errors.iter().all(|error| error.field.len() < 300 && error.reason.len() < 500));
-    }
-
-    #[tokio::test]
-    async fn a_body_is_refused_by_the_length_that_it_announces() {
-        let body = |text: String| RequestBody {
-            fields: HeaderMap::from_iter([(header::CONTENT_TYPE, JSON.parse().unwrap())]),
-            body: Body::from(text),
-        };
-        assert_eq!(body("\"abcd\"".to_owned()).json(6).await.unwrap(), "abcd");
-        assert_eq!(body("\"abcde\"".to_owned()).json(6).await.unwrap_err().status(), 413);
-        let long = format!("\"{}\"", "a".repeat(PARSED_HERE_BYTES));
-        assert!(body(long).json(OBJECT_BYTES).await.unwrap().is_string());
     }
 
     #[test]
