@@ -8,10 +8,11 @@
 //! - A row without status is a 301. 410 is never assumed: a row with neither target nor status is an error.
 //! - Rows may have fewer fields than the header; what is missing is empty. Fields beyond the header must be empty.
 //! - White space around a field is dropped. A record in which all fields are empty is skipped.
-//! - A row that says the same as an earlier one is skipped and counted. One of the same key that says something
-//!   else is an error, as is a URL that redirects to itself, or to itself with a query, which the link answers
-//!   too. The source of that must have its scheme: without one, `http` to `https` on the same host can't be told
-//!   from it.
+//! - A URL that redirects to itself is an error, or to itself with a query, which the link answers too. Its source
+//!   must have its scheme: without one, `http` to `https` on the same host can't be told from it.
+//! - Targets may hold a user name and a password: only the settings of the host say whether they are taken.
+//!
+//! What rows are to each other is told by [`Rows`](super::Rows).
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -20,10 +21,9 @@ use csv::ByteRecord;
 
 use super::columns::{Columns, ColumnsError};
 use super::lines::{Lines, RecordStart, RecordTooLong};
-use super::repeats::{Repeats, Seen};
-use super::{ImportRow, RowError, RowReason};
+use super::{ImportRow, RowError, RowReason, SchemeAndPort, leads_back};
 use crate::limits::IMPORT_RECORD_BYTES;
-use crate::link::{Destination, LinkKey, SourceUrl, Status, Target, is_plainly_url_or_path};
+use crate::link::{Destination, LinkKey, Status, Target, is_plainly_url_or_path};
 
 /// Why no more can be read of a file.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +51,11 @@ pub enum CsvError {
     Io(#[from] std::io::Error),
 }
 
-/// Reads links from CSV, one at a time, in memory that grows by some 40 bytes a row.
+/// Reads links from CSV, one at a time.
 pub struct CsvReader<R> {
     csv: csv::Reader<Lines<R>>,
     columns: Columns,
     record: ByteRecord,
-    repeats: Repeats,
-    repeated: u64,
 }
 
 impl<R: Read> CsvReader<R> {
@@ -75,7 +73,7 @@ impl<R: Read> CsvReader<R> {
         let mut record = ByteRecord::new();
         read_record(&mut csv, &mut record)?.ok_or(ColumnsError::Empty)?;
         let columns = Columns::of_header(record.iter())?;
-        Ok(CsvReader { csv, columns, record, repeats: Repeats::default(), repeated: 0 })
+        Ok(CsvReader { csv, columns, record })
     }
 
     /// The names of the columns that are not used.
@@ -83,28 +81,17 @@ impl<R: Read> CsvReader<R> {
         &self.columns.ignored
     }
 
-    /// How many rows so far said the same as an earlier one.
-    pub fn repeated(&self) -> u64 {
-        self.repeated
-    }
-
     /// The next row, good or bad; none at the end. After a bad one the next follows.
     ///
     /// # Errors
     /// If no more can be read.
     pub fn next_row(&mut self) -> Result<Option<Result<ImportRow, RowError>>, CsvError> {
-        while let Some(RecordStart { line, .. }) = read_record(&mut self.csv, &mut self.record)? {
-            match self.parse_row(line) {
-                Ok(Some(row)) => return Ok(Some(Ok(row))),
-                Ok(None) => self.repeated += 1,
-                Err(reason) => return Ok(Some(Err(RowError { line, reason }))),
-            }
-        }
-        Ok(None)
+        let Some(RecordStart { line, .. }) = read_record(&mut self.csv, &mut self.record)? else { return Ok(None) };
+        Ok(Some(self.parse_row(line).map_err(|reason| RowError { line, reason })))
     }
 
-    /// The row in the record at hand; none if it says the same as an earlier one.
-    fn parse_row(&mut self, line: u64) -> Result<Option<ImportRow>, RowReason> {
+    /// The row in the record at hand.
+    fn parse_row(&self, line: u64) -> Result<ImportRow, RowReason> {
         let columns = &self.columns;
         if self.record.iter().skip(columns.len).any(|field| !field.trim_ascii().is_empty()) {
             return Err(RowReason::TooManyFields { found: self.record.len(), columns: columns.len });
@@ -119,16 +106,13 @@ impl<R: Read> CsvReader<R> {
         let source = if columns.source_is_path { with_slash(source) } else { source.into() };
         let key = LinkKey::parse(&source)?;
         let status = if status.is_empty() { Status::MovedPermanently } else { Status::parse(status)? };
-        let target = if target.is_empty() { None } else { Some(Target::parse(target)?) };
+        let target = if target.is_empty() { None } else { Some(Target::parse_with_userinfo(target)?) };
         let destination = Destination::new(status, target)?;
-        if let Some(target) = destination.target().filter(|target| leads_back(&source, &key, target)) {
+        let origin = SchemeAndPort::of_source(&source);
+        if let Some(target) = destination.target().filter(|target| leads_back(origin, &key, target)) {
             return Err(RowReason::ToItself(target.as_str().to_owned()));
         }
-        match self.repeats.insert(line, &key, &destination) {
-            Seen::New => Ok(Some(ImportRow { line, key, destination })),
-            Seen::Same => Ok(None),
-            Seen::Differs(earlier) => Err(RowReason::Conflict { key, earlier }),
-        }
+        Ok(ImportRow { line, key, origin, destination })
     }
 }
 
@@ -189,22 +173,6 @@ fn field<'a>(record: &'a ByteRecord, index: Option<usize>, column: &'static str)
 /// A path as it was meant, of which the `/` at its beginning may be missing.
 fn with_slash(path: &str) -> Cow<'_, str> {
     if path.is_empty() || is_plainly_url_or_path(path) { path.into() } else { format!("/{path}").into() }
-}
-
-/// Whether a browser that is sent from `source`, of which the key is `key`, to `target` gets the same link again,
-/// in whatever spelling. It keeps fragments to itself.
-fn leads_back(source: &str, key: &LinkKey, target: &Target) -> bool {
-    let page = target.as_str().split('#').next().unwrap_or_default();
-    let (Ok(source), Ok(page)) = (SourceUrl::parse(source), SourceUrl::parse(page)) else { return false };
-    let (from, to) = (source.url(), page.url());
-    // Elsewhere there may be another server. Without a scheme, the link may be meant for the other one.
-    let is_same_server = source.has_scheme()
-        && from.scheme() == to.scheme()
-        && from.port_or_known_default() == to.port_or_known_default();
-    // A link without query answers any query, but for those that have links of their own. Not to depend on these,
-    // which may come and go, is worth more than such a row.
-    let answers = |target: &LinkKey| target == key || target.path_key() == key.as_str();
-    is_same_server && LinkKey::parse(to.as_str()).is_ok_and(|target| answers(&target))
 }
 
 #[cfg(test)]

@@ -40,38 +40,68 @@ pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates of this file are valid")
 }
 
-/// A file that is read to its end, hashed and shown to the progress bar.
-pub(super) struct Input<'a> {
-    file: File,
-    hasher: blake3::Hasher,
-    bar: &'a ProgressBar,
+/// A file that is read to its end, and shown to the progress bar.
+pub(super) struct Input {
+    file: Box<dyn Read + Send>,
+    /// Of what is read twice.
+    hasher: Option<blake3::Hasher>,
+    bar: ProgressBar,
 }
 
-impl<'a> Input<'a> {
-    pub(super) fn open(path: &Path, bar: &'a ProgressBar) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            bail!("stdin can't be imported, since the file is read twice; save it to a file and name that");
+/// Whether this names what stands on stdin.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+impl Input {
+    /// Opens a file that is read twice.
+    pub(super) fn twice(path: &Path, bar: &ProgressBar) -> Result<Self> {
+        if is_stdin(path) {
+            bail!(
+                "stdin can't be imported as CSV, since the file is read twice; save it to a file and name that. Lines of JSON \
+                 can: say so with --format ndjson"
+            );
         }
-        let file = File::open(path).with_context(|| format!("{} can't be opened", path.display()))?;
+        let file = open(path)?;
         if !file.metadata().with_context(|| path.display().to_string())?.is_file() {
             bail!(
                 "{} can't be imported: it is read twice and must be a regular file; save its contents to one",
                 path.display()
             );
         }
-        Ok(Input { file, hasher: blake3::Hasher::new(), bar })
+        Ok(Input { file: Box::new(file), hasher: Some(blake3::Hasher::new()), bar: bar.clone() })
     }
 
-    /// Of what was read.
-    pub(super) fn digest(&self) -> blake3::Hash {
-        self.hasher.finalize()
+    /// Opens a file, a pipe, or stdin, which is read once.
+    pub(super) fn once(path: &Path, bar: &ProgressBar) -> Result<Self> {
+        let file: Box<dyn Read + Send> = if is_stdin(path) {
+            Box::new(std::io::stdin())
+        } else {
+            let file = open(path)?;
+            if file.metadata().with_context(|| path.display().to_string())?.is_dir() {
+                bail!("{} is a directory; name a file", path.display());
+            }
+            Box::new(file)
+        };
+        Ok(Input { file, hasher: None, bar: bar.clone() })
+    }
+
+    /// Of what was read, if it is a file that is read twice.
+    pub(super) fn digest(&self) -> Option<blake3::Hash> {
+        self.hasher.as_ref().map(blake3::Hasher::finalize)
     }
 }
 
-impl Read for Input<'_> {
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("{} can't be opened", path.display()))
+}
+
+impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         let read = self.file.read(buf)?;
-        self.hasher.update(&buf[..read]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buf[..read]);
+        }
         self.bar.inc(read as u64);
         Ok(read)
     }

@@ -1,15 +1,25 @@
 use std::io::Cursor;
 
 use super::*;
+use crate::transfer::{Onward, Rows, Seen};
 use proptest::prelude::*;
 
-/// What a file holds: rows as `line key destination`, errors as their text.
+/// What a file holds: rows as `line key destination` but those that come again, errors as their text.
 fn read(file: impl AsRef<[u8]>) -> Result<Vec<String>, String> {
     let mut reader = CsvReader::new(file.as_ref()).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
+    let mut rows = Rows::default();
     while let Some(row) = reader.next_row().map_err(|error| error.to_string())? {
         found.push(match row {
-            Ok(ImportRow { line, key, destination }) => format!("{line} {key} {destination}"),
+            Ok(ImportRow { line, key, destination, .. }) => {
+                match rows.insert(line, &key, &destination, &Onward::default()) {
+                    Seen::New(_) => format!("{line} {key} {destination}"),
+                    Seen::Same => continue,
+                    Seen::Differs(earlier) => {
+                        RowError { line, reason: RowReason::Conflict { key, earlier } }.to_string()
+                    }
+                }
+            }
             Err(error) => error.to_string(),
         });
     }
@@ -187,16 +197,19 @@ fn what_is_no_link_is_said_with_its_line_and_the_rest_goes_on() {
 }
 
 #[test]
-fn a_row_that_says_the_same_again_is_counted_and_skipped() {
+fn a_row_that_says_the_same_again_is_none_of_its_own() {
     let file =
         "source,target\n/a,http://x.example\n/b,http://x.example\n/%61,HTTP://x.example:80/\n/a,http://x.example\n";
-    let mut reader = CsvReader::new(file.as_bytes()).unwrap();
-    let mut rows = 0;
-    while let Some(row) = reader.next_row().unwrap() {
-        row.unwrap();
-        rows += 1;
-    }
-    assert_eq!((rows, reader.repeated()), (2, 2));
+    assert_eq!(read(file).unwrap().len(), 2);
+}
+
+#[test]
+fn the_server_that_a_source_names_is_kept() {
+    let file = "source,target\n/a,http://x.example\nx.example:8080/b,http://x.example\nhttps://x.example/c,http://x.example\nhttp://x.example:8080/d,http://u:p@x.example\n";
+    let rows = rows_of(file.as_bytes()).unwrap();
+    let origins: Vec<_> = rows.into_iter().map(|row| row.unwrap().origin).collect();
+    let origin = |is_https, port| Some(SchemeAndPort { is_https, port });
+    assert_eq!(origins, [None, None, origin(true, 443), origin(false, 8080)]);
 }
 
 #[test]
@@ -278,7 +291,7 @@ proptest! {
             writer.write_record([note, &status.code().to_string(), &key, &target]).unwrap();
             let target = (!target.is_empty()).then(|| Target::parse(&target).unwrap());
             let destination = Destination::new(status, target).unwrap();
-            expected.push(Ok(ImportRow { line, key: LinkKey::parse(&key).unwrap(), destination }));
+            expected.push(Ok(ImportRow { line, key: LinkKey::parse(&key).unwrap(), origin: None, destination }));
             let breaks = note.replace("\r\n", "\n").matches(['\r', '\n']).count();
             line += 1 + breaks as u64;
         }
