@@ -155,6 +155,10 @@ fn a_backup_of_a_serving_server_is_restored_elsewhere_and_answers_the_same() {
     carom(place.path(), &["backup", "one.snapshot", "--force", "--data", data]).done();
     carom(place.path(), &["backup", "missing/one.snapshot", "--data", data]).failed(&["missing/one.snapshot.new"]);
     assert_eq!(names(place.path()), ["backups", "one.snapshot"]);
+    // What links say is for those who run the server.
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&place.path().join("backups")), mode(&place.path().join(&backup))), (0o700, 0o600));
+    assert_eq!((mode(&place.path().join("one.snapshot")), mode(Path::new(data))), (0o600, 0o700));
 
     let said = carom(place.path(), &["verify", "--data", data]).failed(&["is in use by process", "carom backup"]);
     assert_eq!(said.out, "");
@@ -178,6 +182,17 @@ fn a_backup_of_a_serving_server_is_restored_elsewhere_and_answers_the_same() {
     let restored = server.stop();
     let server = Server::start_on(restored, &NO_ADMIN);
     assert_eq!(server.connect().get("a", "/more").status, 301);
+}
+
+#[test]
+fn a_restore_says_that_tokens_came_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::with_links(LINKS, &[]);
+    let data = server.data();
+    carom(place.path(), &["backup", "one.snapshot", "--data", data.to_str().unwrap()]).done();
+    let said = carom(place.path(), &["restore", "one.snapshot", "--data", "restored"]).done();
+    assert!(said.value("Tokens").starts_with("1 token of the admin API came with it"), "{}", said.out);
+    assert!(said.out.contains("carom token list") && said.out.contains("carom token rm"), "{}", said.out);
 }
 
 #[test]
@@ -270,7 +285,7 @@ fn every_damage_is_named_with_its_file_and_offset() {
     // Two records of the log.
     let segment = only(&place.join("data/log"), ".log");
     let bytes = std::fs::read(&segment).unwrap();
-    let records: Vec<usize> = memchr::memmem::find_iter(&bytes, b"CRM\x02").collect();
+    let records: Vec<usize> = memchr::memmem::find_iter(&bytes, b"CRM\x04").collect();
     assert!(records.len() > 4);
     let (one, other) = (records[1], records[3]);
     flip(&segment, one + 130);
@@ -286,7 +301,7 @@ fn a_torn_end_is_told_and_left() {
     let dir = imported(LINKS);
     let segment = only(&dir.path().join("data/log"), ".log");
     let mut bytes = std::fs::read(&segment).unwrap();
-    let last = memchr::memmem::rfind(&bytes, b"CRM\x02").unwrap();
+    let last = memchr::memmem::rfind(&bytes, b"CRM\x04").unwrap();
     let end = last + 112 + u32::from_le_bytes(bytes[last + 8..last + 12].try_into().unwrap()) as usize;
     bytes[end..end + 60].fill(7);
     std::fs::write(&segment, &bytes).unwrap();
@@ -321,7 +336,7 @@ fn a_rebuilt_store_holds_the_same_whatever_its_kind() {
     assert_eq!(said.value("Digest"), digest);
     assert!(said.value("Before").starts_with("not compared: "), "{}", said.out);
     run(&["verify", "--deep", "--data", "data"]).done();
-    run(&["rebuild", "--data", "none"]).failed(&["it is not a data directory of carom"]);
+    run(&["rebuild", "--data", "none"]).failed(&["there are no links in none: it does not exist"]);
     assert!(!dir.path().join("none").exists());
 }
 

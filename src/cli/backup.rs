@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
-use clap::Args;
+use anyhow::Result;
+use clap::{Args, ValueHint};
 
 use super::open::{self, DEFAULT_DATA};
 use super::{Exit, report, text};
 use crate::control_plane::Connection;
-use crate::engine::{BackupTarget, EngineConfig, Manifest, holder};
+use crate::engine::{BackupTarget, EngineConfig, Manifest};
 
 /// Write a backup of all links, while they are being served or not
 ///
@@ -19,10 +19,10 @@ use crate::engine::{BackupTarget, EngineConfig, Manifest, holder};
 pub(super) struct Arguments {
     /// A directory, which gets a file `carom-TIME-RECORD.snapshot`, and which is created if it is missing and this
     /// ends in `/`; or the file
-    #[arg(value_name = "DIR|FILE")]
+    #[arg(value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
     target: PathBuf,
     /// Where the links are kept
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
     /// Replace the file if it is there already
     #[arg(long)]
@@ -46,29 +46,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let started = Instant::now();
     open::check_is_data(data)?;
     let target = arguments.target();
-    let backup = match Connection::open(data)? {
-        Some(server) => target.write(name, |out| Ok::<_, anyhow::Error>(server.backup(out)?))?,
-        None => {
-            if let Some(holder) = holder(data)? {
-                bail!(
-                    "the data directory {} is in use by {holder}, which takes no requests: it is another command, or a \
-                     server that has not finished starting, or one without control socket. Try again when it has \
-                     ended, or listens",
-                    data.display()
-                );
-            }
-            // Nothing is changed, so little room is no reason to refuse; it may be why a backup is wanted.
-            let config = EngineConfig { cache_bytes: 0, disk_reserve_bytes: 0, ..EngineConfig::new(data.clone()) };
-            let engine = open::engine(&config)?;
-            let backup = target.write(name, |out| {
-                engine.engine().backup(out)?;
-                Ok::<_, anyhow::Error>(())
-            });
-            let closed = engine.close();
-            let backup = backup?;
-            closed?;
-            backup
+    let backup = loop {
+        if let Some(server) = Connection::open(data)? {
+            break target.write(name, |out| Ok::<_, anyhow::Error>(server.backup(out)?))?;
         }
+        // Nothing is changed, so little room is no reason to refuse; it may be why a backup is wanted.
+        let config = EngineConfig { cache_bytes: 0, disk_reserve_bytes: 0, ..EngineConfig::new(data.clone()) };
+        // A server that has begun to answer meanwhile is asked.
+        let Some(engine) = open::unless_served(&config)? else { continue };
+        let backup = target.write(name, |out| {
+            engine.engine().backup(out)?;
+            Ok::<_, anyhow::Error>(())
+        });
+        let closed = engine.close();
+        let backup = backup?;
+        closed?;
+        break backup;
     };
     text::say!(
         "Backup:   {}, {} in {:.1} s, read back and whole\n{}",

@@ -9,8 +9,9 @@ use super::Exit;
 
 /// Print the completions for a shell
 ///
-/// For bash: `carom completions bash > ~/.local/share/bash-completion/completions/carom`; for zsh, into a file `_carom`
-/// in a directory of `$fpath`; for fish, into `~/.config/fish/completions/carom.fish`.
+/// For bash: `mkdir -p ~/.local/share/bash-completion/completions && carom completions bash >
+/// ~/.local/share/bash-completion/completions/carom`; for zsh, into a file `_carom` in a directory of `$fpath`; for fish:
+/// `mkdir -p ~/.config/fish/completions && carom completions fish > ~/.config/fish/completions/carom.fish`.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Which shell

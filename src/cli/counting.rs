@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::open::MIB;
 use super::serve::{MAX_CACHE_MIB, OutOfRange};
@@ -19,10 +19,10 @@ pub(super) struct ClickArguments {
     #[arg(long)]
     honor_opt_out: bool,
     /// Lists of bots and previews by their User-Agent, instead of those that carom brings; read again when it changes
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     user_agents: Option<PathBuf>,
     /// Database of countries by address, in MaxMind's format (.mmdb); without it countries are unknown
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     countries: Option<PathBuf>,
     /// Addresses and networks, with commas between, of proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "LIST", value_parser = trusted_proxies, default_value = "", hide_default_value = true)]

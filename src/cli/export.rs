@@ -1,19 +1,18 @@
 //! `carom export`: all links, or some, as a file.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
-use clap::Args;
+use anyhow::{Context, Result};
+use clap::{Args, ValueHint};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Exit;
 use super::client::{PlaceArguments, Purpose, Request};
 use super::import::Format;
 use super::link::Filter;
-use super::text::{self, Unread, count};
+use super::text::{self, count};
+use super::{Exit, output};
 use crate::link::Host;
 
 /// Write links to a file or to stdout, while they are being served or not
@@ -25,8 +24,8 @@ pub(super) struct Arguments {
     /// What to write [default: csv if the name of the file ends in .csv, else ndjson]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The file, which is replaced if it is there [default: stdout]
-    #[arg(long, short, value_name = "FILE")]
+    /// The file, which is replaced if it is there and keeps its mode; a pipe or device is written into [default: stdout]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
     #[command(flatten)]
     filter: Filter,
@@ -83,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     place.with(Purpose::Read, |client| {
         let mut links = 0;
         let mut reduced = 0;
-        let mut write = |out: &mut dyn Write| -> Result<()> {
+        let write = |out: &mut dyn Write| -> Result<()> {
             match format {
                 Format::Ndjson => client.lines(&request, |line| {
                     links += 1;
@@ -97,21 +96,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                         links += 1;
                         reduced += u64::from(link.says_more());
                         let target = link.target.as_deref().unwrap_or_default();
-                        rows.write_record([link.source(), target, &link.status.to_string()]).map_err(io::Error::from)?;
-                        Ok(())
+                        Ok(rows.write_record([link.source(), target, &link.status.to_string()])?)
                     })?;
                     rows.flush()?;
                 }
             }
-            Ok(out.flush()?)
+            Ok(())
         };
-        match output {
-            Some(file) => to_file(file, write)?,
-            None => write(&mut BufWriter::new(io::stdout().lock())).map_err(|error| {
-                let is_unread = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-                if error.downcast_ref().is_some_and(is_unread) { Unread.into() } else { error }
-            })?,
-        }
+        output::write_to(output.as_deref(), write)?;
         if let Some(file) = output {
             text::tell!("carom: wrote {} to {}", count(links, "link"), file.display());
         }
@@ -123,34 +115,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         }
         Ok(Exit::Done)
     })
-}
-
-/// Has a file written that gets its name once all of it is on the disk. Until then it is a new one beside it: what is
-/// there already under that name may be what another export writes, or lead elsewhere.
-pub(super) fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let mut name = path.file_name().with_context(|| format!("{} is no file", path.display()))?.to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let file = File::create_new(&part).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow!(
-            "{} is there already: another export is under way, or was interrupted. If none is, delete it",
-            part.display()
-        ),
-        _ => anyhow::Error::new(error).context(format!("{} can't be created", part.display())),
-    })?;
-    let mut out = BufWriter::new(file);
-    let written = write(&mut out).and_then(|()| {
-        out.get_ref().sync_all()?;
-        Ok(std::fs::rename(&part, path)?)
-    });
-    written.inspect_err(|_| {
-        // What stands in it is not all.
-        let _ = std::fs::remove_file(&part);
-    })?;
-    // The name, too, is to outlast the power.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.with_context(|| format!("{} is written, but its directory can't be synced", path.display()))
 }
 
 #[cfg(test)]

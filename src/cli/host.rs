@@ -1,13 +1,15 @@
 //! `carom host`: what is set for hosts.
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use serde_json::{Map, Value};
 
 use super::client::{List, PlaceArguments, Problem, Purpose, Request};
-use super::table::table;
+use super::link::status_parser;
+use super::table::PagedTable;
 use super::{Exit, exit, misused, text};
-use crate::link::{QueryPolicy, UnknownHosts};
+use crate::limits::{CODE_CHARACTERS_MAX, CODE_CHARACTERS_MIN};
+use crate::link::{HostSettings, Percent, QueryPolicy, UnknownHosts};
 
 /// Read and change what is set for hosts: codes, queries, caching, fallbacks, allowed targets
 #[derive(Args)]
@@ -86,6 +88,9 @@ struct RemoveArguments {
     place: PlaceArguments,
 }
 
+/// What else can be done about a version that they do not have any more.
+const VERSION: (&str, &str) = ("version-mismatch", "look at what was changed with `carom host get`");
+
 /// The settings, as `--clear` has them. Those of the API have `_` for `-`.
 const SETTINGS: [&str; 17] = [
     "default-status",
@@ -107,10 +112,14 @@ const SETTINGS: [&str; 17] = [
     "unknown-hosts",
 ];
 
+fn code_length_parser() -> impl clap::builder::TypedValueParser<Value = u8> {
+    clap::value_parser!(u8).range(i64::from(CODE_CHARACTERS_MIN)..=i64::from(CODE_CHARACTERS_MAX))
+}
+
 #[derive(Args)]
 struct Settings {
     /// The status of new links that are given none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = status_parser())]
     default_status: Option<u16>,
     /// What becomes of the query of requests, where the link does not say
     #[arg(long, value_name = "POLICY", value_parser = QueryPolicy::ALL.map(QueryPolicy::name))]
@@ -128,16 +137,16 @@ struct Settings {
     #[arg(long, value_name = "VALUE")]
     temporary_cache_control: Option<String>,
     /// By up to how many percent a max-age is lowered, so that caches do not expire together
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=i64::from(Percent::MOST.get())))]
     cache_jitter_percent: Option<u8>,
     /// Where requests are sent that no link answers; their path and query are appended
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     fallback: Option<String>,
     /// Where requests are sent instead of a 404
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     not_found_target: Option<String>,
     /// How many characters generated codes have
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = code_length_parser())]
     code_length: Option<u8>,
     /// What generated codes are made of: each character once
     #[arg(long, value_name = "CHARACTERS", allow_hyphen_values = true)]
@@ -203,7 +212,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         Command::Set(arguments) => set(arguments),
         Command::Rm(RemoveArguments { host, if_version, place }) => {
             let request = Request::delete(&["hosts", host]).if_version(*if_version);
-            place.with(Purpose::Read, |client| client.ask(request))?;
+            let removed = place.with(Purpose::Read, |client| client.ask(request));
+            removed.map_err(|error| Problem::with_way_out(error, &[VERSION]))?;
             text::say!("removed the settings of {host}");
             Ok(Exit::Done)
         }
@@ -212,6 +222,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 
 fn list(arguments: &ListArguments) -> Result<Exit> {
     let ListArguments { limit, json, place } = arguments;
+    let mut table = PagedTable::new(&["host", "settings", "version"]);
     place.with(Purpose::Read, |client| {
         client.pages(
             &List::new("hosts"),
@@ -222,28 +233,40 @@ fn list(arguments: &ListArguments) -> Result<Exit> {
                     return page.lines().try_for_each(text::line);
                 }
                 let hosts: Vec<Map<String, Value>> = page.read()?;
-                text::line(&table(&["host", "settings", "version"], hosts.iter().map(row)))
+                table.print(hosts.iter().map(row).collect())
             },
         )
     })?;
     Ok(Exit::Done)
 }
 
-/// What tells hosts apart: settings that are not everywhere.
+/// What tells hosts apart: settings that differ from their defaults.
 fn row(host: &Map<String, Value>) -> Vec<String> {
     let set: Vec<String> = SETTINGS
         .iter()
         .filter_map(|name| {
             let value = host.get(&name.replace('-', "_"))?;
-            let says_something = !matches!(value, Value::Null | Value::Bool(false))
-                && value.as_array().is_none_or(|list| !list.is_empty())
-                && value.as_str() != Some("drop")
-                && !["code-length", "code-alphabet", "cache-jitter-percent"].contains(name);
-            says_something.then(|| format!("{name}={}", shown(value)))
+            (*value != default(name)).then(|| format!("{name}={}", shown(value)))
         })
         .collect();
     let value = |name: &str| host.get(name).map(shown).unwrap_or_default();
     vec![value("host"), set.join(" "), value("version")]
+}
+
+/// What a setting says where it is not set, as the API has it.
+fn default(name: &str) -> Value {
+    let defaults = HostSettings::default();
+    match name {
+        "default-status" => defaults.default_status.code().into(),
+        "query-policy" => defaults.query_policy.name().into(),
+        "cache-jitter-percent" => defaults.cache_jitter.get().into(),
+        "code-length" => defaults.code_length.get().into(),
+        "code-alphabet" => defaults.code_alphabet.as_str().into(),
+        "unknown-hosts" => defaults.unknown_hosts.name().into(),
+        "ignore-case" | "ignore-trailing-slash" | "allow-userinfo" => false.into(),
+        "allowed-targets" | "denied-targets" => Value::Array(Vec::new()),
+        _ => Value::Null,
+    }
 }
 
 fn set(arguments: &SetArguments) -> Result<Exit> {
@@ -269,8 +292,8 @@ fn set(arguments: &SetArguments) -> Result<Exit> {
             }
             answered => answered,
         }
-    })?;
-    print(&answer, *json)
+    });
+    print(&answer.map_err(|error| Problem::with_way_out(error, &[VERSION]))?, *json)
 }
 
 fn has_status(error: &anyhow::Error, status: u16) -> bool {
@@ -279,7 +302,7 @@ fn has_status(error: &anyhow::Error, status: u16) -> bool {
 
 fn print(answer: &super::client::Answer, json: bool) -> Result<Exit> {
     if json {
-        text::line(&answer.json())?;
+        text::line(&answer.json()?)?;
         return Ok(Exit::Done);
     }
     let host: Map<String, Value> = answer.read()?;

@@ -15,6 +15,7 @@ mod import;
 mod link;
 mod man;
 mod open;
+mod output;
 mod rebuild;
 mod report;
 mod resolve;
@@ -112,7 +113,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         if error.is::<text::Unread>() {
             return Exit::Done;
         }
-        text::tell!("carom: {error:#}");
+        text::tell!("carom: {}", text::with_causes(&error));
         Exit::Failed
     });
     exit.into()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::open::{self, DEFAULT_DATA};
 use super::{Exit, text};
@@ -18,7 +18,7 @@ use crate::store::StoreKind;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Where the links are kept
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
     /// What is to hold the links [default: what holds them now]
     #[arg(long, value_enum)]

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
+use serde_json::json;
 
 use super::open::{self, DEFAULT_DATA, StoreArguments};
 use super::{Exit, text};
@@ -21,10 +22,14 @@ use crate::store::{StoreError, StoreKind};
 pub(super) struct Arguments {
     /// The URL, such as `http://www.example.com/old`; the same without `http://`; or a path such as `/old` on no
     /// particular host
+    #[arg(value_hint = ValueHint::Url)]
     url: String,
     /// Where the links are kept
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
+    /// Print JSON: `status`, `location` or null, and `link` or null with `key`, `id`, `version` and `state`
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -43,7 +48,8 @@ pub(super) enum NotUrl {
 impl Arguments {
     /// Refuses what is no URL.
     pub(super) fn check(self) -> Result<ResolveArgs, NotUrl> {
-        Ok(ResolveArgs { request: UrlRequest::of(&self.url)?, url: self.url, data: self.data, store: self.store.store })
+        let request = UrlRequest::of(&self.url)?;
+        Ok(ResolveArgs { request, url: self.url, data: self.data, store: self.store.store, json: self.json })
     }
 }
 
@@ -53,18 +59,22 @@ pub(super) struct ResolveArgs {
     url: String,
     data: PathBuf,
     store: Option<StoreKind>,
+    json: bool,
 }
 
 /// Prints the answer.
 pub(super) fn run(arguments: ResolveArgs) -> Result<Exit> {
-    let ResolveArgs { mut request, url, data, store } = arguments;
+    let ResolveArgs { mut request, url, data, store, json } = arguments;
     open::check_is_data(&data)?;
     // What is looked at once is not worth caching.
     let config = EngineConfig { cache_bytes: 0, store, ..EngineConfig::new(data) };
     let engine = open::engine(&config)?;
-    let answer = answer(engine.engine(), &mut request, &url);
+    let found = look_up(engine.engine(), &mut request).map(|(head, link)| match json {
+        true => as_json(engine.engine(), &head, link.as_ref()),
+        false => as_text(engine.engine(), &head, link.as_ref(), &url),
+    });
     let closed = engine.close();
-    text::say!("{}", answer?);
+    text::line(&found?)?;
     closed?;
     Ok(Exit::Done)
 }
@@ -114,7 +124,8 @@ impl Lookup for StoreLookup<'_> {
     }
 }
 
-fn answer(engine: &Engine, request: &mut UrlRequest, asked_url: &str) -> Result<String> {
+/// The answer, and the link that gives it.
+fn look_up(engine: &Engine, request: &mut UrlRequest) -> Result<(Head, Option<Link>)> {
     let UrlRequest { key, path, query } = request;
     let tables = engine.tables();
     let host = tables.view(key.host());
@@ -123,32 +134,63 @@ fn answer(engine: &Engine, request: &mut UrlRequest, asked_url: &str) -> Result<
     // Who only looks takes no click.
     let has_click = |id, max| engine.uses().has_left(id, max);
     let resolved =
-        resolve(&mut lookup, key, &host, |found| head(&decide_found(found, &asked, unix_time_ms, has_click)))?;
+        resolve(&mut lookup, key, &host, |found| Head::of(&decide_found(found, &asked, unix_time_ms, has_click)))?;
     Ok(match (resolved, lookup.seen) {
         // The lookup that answers is the last one.
-        (Resolved::Link(head), Some(link)) => format!("{head}\n{}", describe(engine, &link)),
-        _ => {
-            let head = head(&decide_not_found(&asked));
-            // Behind a location it would read as a part of it.
-            let separator = if head.contains('\n') { "\n" } else { ": " };
-            format!("{head}{separator}no link matches {}", shown(asked_url))
-        }
+        (Resolved::Link(head), Some(link)) => (head, Some(link)),
+        _ => (Head::of(&decide_not_found(&asked)), None),
     })
 }
 
-/// The status and, if there is one, the location of an answer.
-fn head(decision: &Decision<'_>) -> String {
-    let mut answer = Vec::new();
-    http1::encode(&mut answer, &decision.answer, &Context::closing(&imf_fixdate(0)));
-    let answer = String::from_utf8_lossy(&answer);
-    let mut lines = answer.lines();
-    let status = lines.next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status);
-    let location = lines.find(|line| line.starts_with("Location: "));
-    [Some(status), location].into_iter().flatten().collect::<Vec<_>>().join("\n")
+/// As much of an answer as matters to where it leads.
+struct Head {
+    /// `302 Found`.
+    status: String,
+    location: Option<String>,
+}
+
+impl Head {
+    fn of(decision: &Decision<'_>) -> Self {
+        let mut answer = Vec::new();
+        http1::encode(&mut answer, &decision.answer, &Context::closing(&imf_fixdate(0)));
+        let answer = String::from_utf8_lossy(&answer);
+        let mut lines = answer.lines();
+        let status = lines.next().and_then(|line| line.split_once(' ')).map_or("", |(_, status)| status);
+        let location = lines.find_map(|line| line.strip_prefix("Location: "));
+        Head { status: status.to_owned(), location: location.map(str::to_owned) }
+    }
+}
+
+fn as_text(engine: &Engine, head: &Head, link: Option<&Link>, asked_url: &str) -> String {
+    let Head { status, location } = head;
+    let location = location.as_ref().map(|location| format!("\nLocation: {location}"));
+    let link = match link {
+        Some(link) => format!("\n{}", describe(engine, link)),
+        // Behind a location it would read as a part of it.
+        None => format!("{}no link matches {}", if location.is_some() { "\n" } else { ": " }, shown(asked_url)),
+    };
+    format!("{status}{}{link}", location.unwrap_or_default())
+}
+
+fn as_json(engine: &Engine, head: &Head, link: Option<&Link>) -> String {
+    let code: Option<u16> = head.status.split(' ').next().and_then(|code| code.parse().ok());
+    let link = link.map(|link| {
+        json!({
+            "key": link.key.as_str(),
+            "id": link.id.0.to_string(),
+            "version": link.version,
+            "state": state(engine, link).name(),
+        })
+    });
+    json!({"status": code, "location": head.location, "link": link}).to_string()
+}
+
+fn state(engine: &Engine, link: &Link) -> LinkState {
+    link.options.state(unix_time_ms(), engine.uses().used(link.id.0))
 }
 
 fn describe(engine: &Engine, link: &Link) -> String {
-    let state = link.options.state(unix_time_ms(), engine.uses().used(link.id.0));
+    let state = state(engine, link);
     let state = if state == LinkState::Active { String::new() } else { format!("{}, ", state.name()) };
     format!(
         "Link: {} ({state}id {}, version {}, created {}, updated {})",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::open::{DEFAULT_DATA, StoreArguments};
 use super::{Exit, report, text};
@@ -17,10 +17,10 @@ use crate::engine::{self, EngineConfig};
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The backup, as `carom backup` wrote it, or a snapshot of a data directory
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     /// The data directory to make
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
     #[command(flatten)]
     store: StoreArguments,
@@ -40,6 +40,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         report::snapshot(&restored.manifest),
         config.store_kind()
     );
+    if restored.tokens > 0 {
+        text::say!(
+            "Tokens:   {} came with it, and each holds as when the backup was taken, also if it was revoked since: look \
+             with `carom token list`, and revoke with `carom token rm ID` what should not hold",
+            text::count(restored.tokens as u64, "token of the admin API")
+        );
+    }
     text::say!("Serve it: carom serve --data {}", data.display());
     Ok(Exit::Done)
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::Exit;
 use super::counting::ClickArguments;
-use super::import::{ImportOptions, ImportOutcome, check_header, import_file};
+use super::import::{ImportOptions, ImportOutcome, RowChains, check_header, import_file};
 use super::open::{self, DEFAULT_DATA, MIB, STORE_CACHE_MIB, StoreArguments};
 use super::text;
 use crate::config::{DriverChoice, Durability, ServeConfig};
@@ -24,7 +24,7 @@ use crate::link::{Host, LinkKey};
 #[derive(Args)]
 pub(super) struct RawArguments {
     /// Where the links are kept; it is created if it is missing
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
     #[command(flatten)]
     store: StoreArguments,
@@ -54,7 +54,7 @@ pub(super) struct RawArguments {
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     admin_rate: u32,
     /// Import this CSV file first, as `carom import` does; with invalid rows in it, nothing is served
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     import: Option<PathBuf>,
     /// Threads that answer requests [default: as many as the cores that the process may use]
     #[arg(long, value_name = "N")]
@@ -224,7 +224,7 @@ fn cores() -> usize {
 /// Opens the engine, imports what is to be imported, and serves.
 pub(super) fn run(arguments: ServeArgs) -> Result<Exit> {
     arguments.import.as_deref().map(check_header).transpose()?;
-    let engine = open::engine(&arguments.engine)?;
+    let engine = open::engine_to_serve(&arguments.engine)?;
     let admin = match start_admin(&engine, &arguments.admin) {
         Ok(admin) => admin,
         Err(error) => {
@@ -258,9 +258,15 @@ fn start_admin(engine: &OwnedEngine, config: &AdminConfig) -> Result<AdminPlane>
     }
     let admin = AdminPlane::start(engine.engine(), config)?;
     if let Some(address) = admin.address() {
-        let token = control_plane::first_token_file(engine.engine().data());
-        let token = if token.exists() { format!(", token in {}", token.display()) } else { String::new() };
+        let token = control_plane::valid_token_file(engine.engine());
+        let token = token.map_or_else(String::new, |token| format!(", token in {}", token.display()));
         text::tell!("carom: admin API on http://{address}{token}");
+        if !address.ip().is_loopback() {
+            text::tell!(
+                "carom: WARNING: the admin API can be reached from other machines at {address}, without TLS: whoever \
+                 listens on the way reads the tokens. Put a proxy with TLS before it, and keep the address behind that"
+            );
+        }
     }
     Ok(admin)
 }
@@ -268,7 +274,8 @@ fn start_admin(engine: &OwnedEngine, config: &AdminConfig) -> Result<AdminPlane>
 /// Imports what is to be imported, and serves until it is told to stop.
 fn import_and_serve(engine: &OwnedEngine, arguments: &ServeArgs) -> Result<Exit> {
     if let Some(file) = &arguments.import {
-        let outcome = import_file(engine.engine(), file, ImportOptions { keep_going: false, json: false });
+        let options = ImportOptions { keep_going: false, json: false, chains: RowChains::Allow };
+        let outcome = import_file(engine.engine(), file, options);
         let outcome = outcome.context("nothing is served")?;
         if outcome != ImportOutcome::Done {
             return Ok(outcome.into());

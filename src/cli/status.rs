@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::open::DEFAULT_DATA;
+use super::client::{Request, ask_running};
+use super::open::{DEFAULT_DATA, TAKES_NO_REQUESTS};
 use super::{Exit, text};
 use crate::control_plane::Connection;
 use crate::engine::holder;
@@ -16,23 +17,28 @@ use crate::engine::holder;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Where the links are kept
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     data: PathBuf,
+    /// Print the API's JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Asks the server.
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let data = &arguments.data;
-    if let Some(server) = Connection::open(data)? {
-        text::say!("{}", server.status()?.trim_end());
+    let Arguments { data, json } = arguments;
+    let said = match json {
+        true => ask_running(data, Request::get(&["status"]))?.map(|answer| answer.json()).transpose()?,
+        false => Connection::open(data)?.map(Connection::status).transpose()?,
+    };
+    if let Some(said) = said {
+        text::line(said.trim_end())?;
         return Ok(Exit::Done);
     }
     match holder(data)? {
-        Some(holder) => text::tell!(
-            "carom: no server answers for {}. {holder} uses it, and takes no requests: it is another command, or a \
-             server that has not finished starting, or one without control socket",
-            data.display()
-        ),
+        Some(holder) => {
+            text::tell!("carom: no server answers for {}. {holder} uses it, and {TAKES_NO_REQUESTS}", data.display())
+        }
         None => text::tell!("carom: no server runs on {}", data.display()),
     }
     Ok(Exit::Failed)

@@ -36,6 +36,23 @@ pub(super) fn line(text: &str) -> Result<()> {
     })
 }
 
+/// The same for what also says by its exit code how it went, and so goes on if nobody reads the lines any more.
+pub(super) fn line_if_read(text: &str) -> Result<()> {
+    line(text).or_else(|error| if error.is::<Unread>() { Ok(()) } else { Err(error) })
+}
+
+/// An error and its causes; those that the text says already are not said again.
+pub(super) fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// A time of the API without the parts of a second.
 pub(super) fn to_the_second(time: &str) -> String {
     match time.split_once('.') {
@@ -96,6 +113,15 @@ mod tests {
         assert_eq!(count(0, "row"), "0 rows");
         assert_eq!(count(1, "row"), "1 row");
         assert_eq!(count(238_269, "row"), "238,269 rows");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = anyhow::Error::new(cause()).context(format!("no way in: {}. Ask somebody", cause()));
+        assert_eq!(with_causes(&error.context("a")), "a: no way in: permission denied. Ask somebody");
+        let error = anyhow::Error::new(cause()).context("no way in");
+        assert_eq!(with_causes(&error), "no way in: permission denied");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -36,7 +36,7 @@ enum Command {
 #[derive(Args)]
 struct AddArguments {
     /// What it is for, such as `deploy`
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: String,
     /// What it allows; each includes the one before
     #[arg(long, value_parser = Scope::ALL.map(Scope::name))]
@@ -48,7 +48,7 @@ struct AddArguments {
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     /// Write it to this new file, which only its owner may read, instead of stdout
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
     /// Print the API's JSON
     #[arg(long)]
@@ -75,6 +75,11 @@ struct RemoveArguments {
     ids: Vec<String>,
     #[command(flatten)]
     place: PlaceArguments,
+}
+
+/// By which it is known what a token is for.
+fn name(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("a token needs a name, such as `deploy`") } else { Ok(text.to_owned()) }
 }
 
 /// As much of the API's token as is shown.
@@ -127,13 +132,14 @@ fn add(arguments: &AddArguments) -> Result<Exit> {
     let show = |text: &str| {
         text::line(text).map_err(|error| {
             anyhow!(
-                "the token {id} was created, but can't be shown: {error:#}; `carom token rm {id}` revokes it",
+                "the token {id} was created, but can't be shown: {}; `carom token rm {id}` revokes it",
+                text::with_causes(&error),
                 id = token.id
             )
         })
     };
     if *json {
-        show(&answer.json())?;
+        show(&answer.json()?)?;
         return Ok(Exit::Done);
     }
     match (&mut file, out) {

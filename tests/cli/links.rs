@@ -10,26 +10,33 @@ fn a_link_is_created_shown_changed_and_deleted_over_every_way() {
         let place = Place::new(way);
         let created = place.say("link add go.example/sale --target https://shop.example/a --tag spring --tag b").done();
         assert_eq!(created, "created go.example/sale → https://shop.example/a (302)", "{way:?}");
-        place.say("link add go.example/sale --target https://shop.example/b").fails(1, &["exists already"]);
+        place
+            .say("link add go.example/sale --target https://shop.example/b")
+            .fails(1, &["exists already", "--upsert", "carom link set"]);
         let replaced =
             place.say("link add https://go.example/sale --target https://shop.example/b --status 307 --upsert").done();
         assert_eq!(replaced, "replaced go.example/sale → https://shop.example/b (307)", "{way:?}");
 
+        let link = || -> Value { serde_json::from_str(&place.say("link get go.example/sale --json").done()).unwrap() };
+        let old = &link()["version"];
         let shown = place.carom(&["link", "set", "go.example/sale", "--title", "Sale of spring", "--tag", "x"]).done();
-        for line in ["Key:            go.example/sale", "Title:          Sale of spring", "Version:        3"] {
+        let version = &link()["version"];
+        for line in
+            ["Key:            go.example/sale", "Title:          Sale of spring", &format!("Version:        {version}")]
+        {
             assert!(shown.lines().any(|shown| shown == line), "no `{line}` in {shown}");
         }
-        place.say("link set go.example/sale --note n --if-version 2").fails(1, &["version 2", "version 3"]);
-        let shown = place.say("link set go.example/sale --clear title --clear tags --if-version 3").done();
-        assert!(
-            !shown.contains("Title:") && !shown.contains("Tags:") && shown.contains("Version:        4"),
-            "{shown}"
-        );
+        place
+            .say(&format!("link set go.example/sale --note n --if-version {old}"))
+            .fails(1, &[&format!("version {old}"), &format!("version {version}")]);
+        let shown =
+            place.say(&format!("link set go.example/sale --clear title --clear tags --if-version {version}")).done();
+        assert!(!shown.contains("Title:") && !shown.contains("Tags:"), "{shown}");
 
-        let json = place.say("link get go.example/sale --json").done();
-        let link: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!((&link["status"], &link["version"]), (&307.into(), &4.into()), "{json}");
-        place.say("link rm go.example/sale --if-version 3").fails(1, &["version 3"]);
+        assert_eq!((&link()["status"], &link()["title"]), (&307.into(), &Value::Null));
+        place
+            .say(&format!("link rm go.example/sale --if-version {version}"))
+            .fails(1, &[&format!("version {version}"), "carom link get"]);
         assert_eq!(place.say("link rm go.example/sale").done(), "deleted go.example/sale");
         place.say("link get go.example/sale").fails(1, &["`go.example/sale`"]);
     }
@@ -104,6 +111,9 @@ fn what_is_wrong_is_said_field_by_field_with_the_way_out() {
         place.say("link set /a --clear titel").fails(2, &["'titel'", "title"]);
         place.say("link set /a").fails(2, &["nothing to change"]);
         place.say("link set /a --title b --clear title").fails(2, &["can't both be meant"]);
+        place.say("link add --host a.example --target https://x.example/ --upsert").fails(2, &["--upsert"]);
+        place.say("link add /a --target https://x.example/ --status 99999").fails(2, &["'99999'", "302"]);
+        place.say("link add /a --target https://x.example/ --max-clicks 0").fails(2, &["'0'", "1..="]);
         place.say("link list --state asleep").fails(2, &["asleep", "scheduled"]);
     }
 }
@@ -132,7 +142,9 @@ fn chains_are_refused_flattened_or_allowed() {
     for way in WAYS {
         let place = Place::new(way);
         place.say("link add b.example/b --target https://x.example/").done();
-        place.say("link add a.example/a --target http://b.example/b").fails(1, &["leads to the link"]);
+        place
+            .say("link add a.example/a --target http://b.example/b")
+            .fails(1, &["leads to the link", "--chains flatten", "--chains allow"]);
         let flat = place.say("link add a.example/a --target http://b.example/b --chains flatten").done();
         assert_eq!(flat, "created a.example/a → https://x.example/ (302)");
         place.say("link set a.example/a --target http://b.example/b --chains allow").done();
@@ -160,6 +172,8 @@ fn who_can_not_reach_or_enter_is_told_the_way_out() {
     carom(dir, &["link", "list", "--server", "https://a.example"]).fails(2, &["https is not there yet", "ssh -L"]);
     carom(dir, &["link", "list", "--server", "a.example"]).fails(2, &["such as http://127.0.0.1:9090"]);
     carom(dir, &["link", "list", "--server", &server, "--data", "d"]).fails(2, &["cannot be used with"]);
-    carom(dir, &["link", "list", "--data", "missing"]).fails(1, &["there are no links in missing"]);
+    let both = ["link", "list", "--token-file", "token", "--data", "d"];
+    carom(dir, &both).fails(2, &["'--token-file <FILE>' cannot be used with '--data <DIR>'"]);
+    carom(dir, &["link", "list", "--data", "missing"]).fails(1, &["there are no links in missing: it does not exist"]);
     assert!(!dir.join("missing").exists());
 }

@@ -3,9 +3,11 @@
 
 mod bulk;
 mod links;
+mod lost;
 mod pages;
 mod place;
 mod settings;
+mod state;
 mod stats;
 #[path = "../support/mod.rs"]
 mod support;

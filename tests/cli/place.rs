@@ -1,7 +1,8 @@
 //! Where commands are run, and what they say.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -43,6 +44,16 @@ impl Said {
         self.out.trim_end().to_owned()
     }
 
+    /// Ends with this code, and says all of these on stderr.
+    #[track_caller]
+    pub(crate) fn lists(self, code: i32, parts: &[&str]) -> String {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        for part in parts {
+            assert!(self.err.contains(part), "no `{part}` in: {}", self.err);
+        }
+        self.out.trim_end().to_owned()
+    }
+
     /// Ends with this code, says nothing on stdout, and all of these on stderr.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, parts: &[&str]) {
@@ -60,9 +71,16 @@ pub(crate) fn carom(dir: &Path, arguments: &[&str]) -> Said {
 }
 
 fn carom_into(dir: &Path, arguments: &[&str], stdout: Stdio) -> Said {
+    said(command(dir, arguments).stdout(stdout).output().unwrap())
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_carom"));
-    command.args(arguments).current_dir(dir).env_remove("CAROM_TOKEN_FILE").stdout(stdout);
-    let output = command.output().unwrap();
+    command.args(arguments).current_dir(dir).env_remove("CAROM_TOKEN_FILE");
+    command
+}
+
+fn said(output: Output) -> Said {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -100,6 +118,18 @@ impl Place {
         self.carom_into(arguments, Stdio::piped())
     }
 
+    /// Runs a command that is written as one text, with something on its stdin.
+    pub(crate) fn fed(&self, line: &str, content: &str) -> Said {
+        let place = self.arguments();
+        let all: Vec<&str> = line.split_whitespace().chain(place.iter().map(String::as_str)).collect();
+        let mut command = command(self.dir(), &all);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // What does not read it all ends before.
+        let _ = child.stdin.take().unwrap().write_all(content.as_bytes());
+        said(child.wait_with_output().unwrap())
+    }
+
     fn carom_into(&self, arguments: &[&str], stdout: Stdio) -> Said {
         let place = self.arguments();
         let all: Vec<&str> = arguments.iter().copied().chain(place.iter().map(String::as_str)).collect();
@@ -110,7 +140,12 @@ impl Place {
     pub(crate) fn unread(&self, line: &str) -> Said {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        self.carom_into(&line.split_whitespace().collect::<Vec<_>>(), writer.into())
+        self.say_into(line, writer.into())
+    }
+
+    /// Runs a command that is written as one text, whose stdout goes elsewhere.
+    pub(crate) fn say_into(&self, line: &str, stdout: Stdio) -> Said {
+        self.carom_into(&line.split_whitespace().collect::<Vec<_>>(), stdout)
     }
 
     /// Runs a command that is written as one text.

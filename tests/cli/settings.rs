@@ -18,21 +18,35 @@ fn settings_of_a_host_are_made_changed_listed_and_removed() {
         {
             assert!(shown.lines().any(|shown| shown == line), "{way:?}: no `{line}` in {shown}");
         }
-        let shown = place.say("host set go.example --ignore-case=false --clear robots-tag --if-version 1").done();
+        let host: Value = serde_json::from_str(&place.say("host get go.example --json").done()).unwrap();
+        let version = &host["version"];
+        let shown = place
+            .say(&format!("host set go.example --ignore-case=false --clear robots-tag --if-version {version}"))
+            .done();
         assert!(
             shown.contains("ignore-case:             false") && shown.contains("robots-tag:              -"),
             "{shown}"
         );
         assert!(shown.contains("code-length:             9"), "{shown}");
-        place.say("host set go.example --code-length 5 --if-version 1").fails(1, &["version 1"]);
-        place.say("host set go.example --code-length 99").fails(1, &["code_length: "]);
+        place
+            .say(&format!("host set go.example --code-length 5 --if-version {version}"))
+            .fails(1, &[&format!("version {version}")]);
+        for (setting, range) in [("--code-length 99", "4..=32"), ("--cache-jitter-percent 300", "0..=90")] {
+            place.say(&format!("host set go.example {setting}")).fails(2, &[setting.split(' ').nth(1).unwrap(), range]);
+        }
+        place.say("host set go.example --default-status 200").fails(2, &["'200'", "302"]);
+        assert_eq!(place.say("host list").done().lines().count(), 2);
         place.say("host set go.example --clear robots").fails(2, &["robots-tag"]);
         place.say("host set go.example").fails(2, &["nothing to change"]);
         place.say("host set * --unknown-hosts not_found").done();
 
         let table = place.say("host list").done();
         assert_eq!(table.lines().count(), 3, "{table}");
-        assert!(table.contains("allowed-targets=*.x.example"), "{table}");
+        let row = table.lines().find(|line| line.starts_with("go.example")).unwrap();
+        let settings: Vec<&str> = row.split_whitespace().collect();
+        let version = (version.as_u64().unwrap() + 1).to_string();
+        assert_eq!(settings, ["go.example", "code-length=9", "allowed-targets=*.x.example", &version], "{table}");
+        assert!(table.contains("unknown-hosts=not_found"), "{table}");
         let json = place.say("host list --json").done();
         assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["host"].is_string()));
         let json: Value = serde_json::from_str(&place.say("host get * --json").done()).unwrap();
@@ -41,6 +55,8 @@ fn settings_of_a_host_are_made_changed_listed_and_removed() {
         place.say("link add go.example/a --target https://elsewhere.example/").fails(1, &["target: "]);
         assert_eq!(place.say("host rm go.example").done(), "removed the settings of go.example");
         place.say("host get go.example").fails(1, &["go.example"]);
+        place.say("host rm *").done();
+        assert_eq!(place.say("host list").done(), "");
     }
 }
 
@@ -91,6 +107,7 @@ fn a_token_opens_the_server_until_it_is_revoked() {
         }
         assert!(place.carom(&["token", "rm", &id("deploy")]).done().starts_with("revoked "));
         place.carom(&["token", "rm", &id("deploy")]).fails(1, &[&id("deploy")]);
+        place.carom(&["token", "add", "--name", " ", "--scope", "read"]).fails(2, &["a token needs a name"]);
         place.say("token add --name a --scope all").fails(2, &["read, write, admin"]);
         place.say("token add --name a --scope read --expires-at soon").fails(1, &["expires_at: "]);
         assert!(place.say("token add --name a --scope read --json").done().contains(r#""token":"carom_"#));

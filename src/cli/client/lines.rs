@@ -1,6 +1,8 @@
 //! Lines without end: what is exported comes as such, and what is imported goes as such while its outcomes come.
 
 use std::io::{self, Write};
+use std::pin::pin;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -12,13 +14,16 @@ use hyper::header;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::{Client, Content, Problem, Request, whole};
+use super::{Client, Content, Lost, Problem, Request, patiently, retry_after_s, whole};
 
-/// How long nothing may come.
+/// How long nothing may come. Where there is nothing to say, the server sends a blank line every 30 seconds.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Pieces of what is sent that wait for the network.
 const PIECES_WAITING: usize = 16;
+
+/// How long a server has to refuse the request before lines are sent: then none is taken, and all can be sent again.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Bytes that are gathered before they are sent.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -34,69 +39,98 @@ impl Client {
     ///
     /// # Errors
     /// A [`Problem`] if the API does not do it; if the lines break off; what `each` gives.
-    pub(in crate::cli) fn lines(&mut self, request: &Request, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub(in crate::cli) fn lines(&mut self, request: &Request, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        patiently(|| self.lines_now(request, &mut each))
+    }
+
+    fn lines_now(&mut self, request: &Request, each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let broken_off = self.broken_off(request);
+        let not_sent = self.not_sent();
         let request = self.head(request)?.body(Either::Left(Full::new(Bytes::new())))?;
-        let broken_off = self.broken_off();
         let sender = &mut self.sender;
         self.runtime.block_on(async {
-            sender.ready().await.context(broken_off.clone())?;
-            let answer = answered(sender.send_request(request)).await.context(broken_off.clone())?;
+            sender.ready().await.with_context(not_sent)?;
+            let answer = answered(sender.send_request(request)).await.with_context(&broken_off)?;
             split(answer, &broken_off, each).await
         })
     }
 
     /// Sends lines that `produce` writes on a thread of its own, and has each line of the answer looked at while they
     /// are sent. If `produce` fails, the request breaks off; if the answer is over before all is sent, the connection
-    /// is, too, and `produce` fails.
+    /// is, too, and `produce` fails when it writes: it is not waited for, since it may wait for input that never comes.
+    /// If the request is refused at once, `produce` stays where it is, and can be given to another try.
     ///
     /// # Errors
     /// What `produce` gives; else as [`lines`](Self::lines).
-    pub(in crate::cli) fn send_lines(
+    pub(super) fn send_lines<P: FnOnce(&mut Upload) -> Result<()> + Send + 'static>(
         &mut self,
         request: &Request,
-        produce: impl FnOnce(&mut Upload) -> Result<()> + Send,
+        produce: &mut Option<P>,
         each: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let (pieces, content) = Channel::new(PIECES_WAITING);
+        let (not_sent, broken_off) = (self.not_sent(), self.broken_off(request));
         let request = self.head(request)?.header(header::CONTENT_TYPE, LINES_TYPE);
         let request = request.body(Content::Right(content))?;
-        let broken_off = self.broken_off();
         let sender = &mut self.sender;
         let connection = &mut self.connection;
         let runtime = &self.runtime;
         let mut upload = Upload { pieces: Some(pieces), buffer: Vec::new(), handle: runtime.handle().clone() };
-        std::thread::scope(|scope| {
-            let producer = scope.spawn(move || {
+        let (end, ended) = mpsc::channel();
+        let start = || {
+            let Some(produce) = produce.take() else { return };
+            std::thread::spawn(move || {
                 let produced = produce(&mut upload).and_then(|()| Ok(upload.flush()?));
-                match (produced, upload.pieces.take()) {
-                    // Without an end, the server does not take it for all.
-                    (Err(error), Some(pieces)) => {
-                        pieces.abort(io::Error::other("the lines broke off"));
-                        Err(error)
+                let is_whole = produced.is_ok();
+                // It is there before the server can answer because of it. If nobody wants to know, that is no news.
+                let _ = end.send(produced);
+                // Without an end, the server does not take it for all.
+                if let Some(pieces) = upload.pieces.take()
+                    && !is_whole
+                {
+                    pieces.abort(io::Error::other("the lines broke off"));
+                }
+            });
+        };
+        let answered = runtime.block_on(async {
+            sender.ready().await.with_context(not_sent)?;
+            let mut answer = pin!(answered(sender.send_request(request)));
+            let answer = match timeout(REFUSAL_TIMEOUT, &mut answer).await {
+                Ok(answer) => {
+                    if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+                        start();
                     }
-                    (produced, _) => produced,
+                    answer
                 }
-            });
-            let answered = runtime.block_on(async {
-                sender.ready().await.context(broken_off.clone())?;
-                let answer = answered(sender.send_request(request)).await.context(broken_off.clone())?;
-                split(answer, &broken_off, each).await
-            });
-            if answered.is_err() || !producer.is_finished() {
-                // Nobody carries the connection from here on: what waits for it to take something would wait for ever.
-                connection.abort();
-                if !connection.is_finished() {
-                    // That it was aborted is no news.
-                    let _ = runtime.block_on(connection);
+                // What stands before the server may want all of the request before it hands it on.
+                Err(_) => {
+                    start();
+                    answer.await
                 }
+            };
+            split(answer.with_context(&broken_off)?, &broken_off, each).await
+        });
+        let produced = match ended.try_recv() {
+            Ok(produced) => Some(produced),
+            Err(TryRecvError::Disconnected) if produce.is_none() => Some(Err(anyhow!("reading the file failed"))),
+            // It goes on, or never began.
+            Err(_) => None,
+        };
+        if answered.is_err() || produced.is_none() {
+            // Nobody carries the connection from here on: what waits for it to take something would wait for ever.
+            connection.abort();
+            if !connection.is_finished() {
+                // That it was aborted is no news.
+                let _ = runtime.block_on(connection);
             }
-            let produced = producer.join().map_err(|_| anyhow!("reading the file failed"))?;
-            match (produced, answered) {
-                // What was wrong here made the server's answer, unless it did not even want the rest.
-                (Err(error), answered) if !is_hung_up(&error) || answered.is_ok() => Err(error),
-                (_, answered) => answered,
-            }
-        })
+        }
+        match (produced, answered) {
+            // What was wrong here made the server's answer, unless it did not even want the rest.
+            (Some(Err(error)), _) if !is_hung_up(&error) => Err(error),
+            // An answer before the end, to what was not all sent.
+            (None | Some(Err(_)), Ok(())) => Err(broken_off().into()),
+            (_, answered) => answered,
+        }
     }
 }
 
@@ -133,19 +167,24 @@ async fn answered(answer: impl Future<Output = hyper::Result<Response<Incoming>>
     Ok(answer.map_err(|_| anyhow!("nothing came for {} seconds", SILENCE_TIMEOUT.as_secs()))??)
 }
 
-async fn split(answer: Response<Incoming>, broken_off: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+async fn split(
+    answer: Response<Incoming>,
+    broken_off: &impl Fn() -> Lost,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     let status = answer.status();
+    let retry_after_s = retry_after_s(answer.headers());
     let mut content = answer.into_body();
     if !status.is_success() {
         let content = timeout(SILENCE_TIMEOUT, whole(content)).await;
         let content = content.map_err(anyhow::Error::from).flatten().unwrap_or_default();
-        return Err(Problem::read(status.as_u16(), &content).into());
+        return Err(Problem::read(status.as_u16(), &content).with_retry_after(retry_after_s).into());
     }
     let mut rest = Vec::new();
     loop {
         let frame = timeout(SILENCE_TIMEOUT, content.frame()).await;
         let frame = frame.map_err(|_| anyhow!("nothing came for {} seconds", SILENCE_TIMEOUT.as_secs()));
-        let frame = frame.context(broken_off.to_owned())?.transpose().context(broken_off.to_owned())?;
+        let frame = frame.with_context(broken_off)?.transpose().with_context(broken_off)?;
         let Some(frame) = frame else { break };
         let Ok(piece) = frame.into_data() else { continue };
         rest.extend_from_slice(&piece);

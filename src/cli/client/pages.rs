@@ -26,9 +26,15 @@ impl List {
 /// A page of a list.
 pub(in crate::cli) struct Page {
     entries: Vec<Box<RawValue>>,
+    rest: HashMap<String, Box<RawValue>>,
 }
 
 impl Page {
+    /// A number that stands beside the list.
+    pub(in crate::cli) fn number(&self, name: &str) -> Option<u64> {
+        self.rest.get(name).and_then(|raw| raw.get().parse().ok())
+    }
+
     /// What it holds.
     pub(in crate::cli) fn read<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
         let read = self.entries.iter().map(|entry| serde_json::from_str(entry.get()));
@@ -65,7 +71,7 @@ impl Client {
             let mut entries: Vec<Box<RawValue>> = serde_json::from_str(list.get())?;
             entries.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= entries.len() as u64;
-            each(&Page { entries })?;
+            each(&Page { entries, rest: answer })?;
             match next {
                 Some(next) => cursor = Some(serde_json::from_str(next.get())?),
                 None => break,

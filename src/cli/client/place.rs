@@ -5,18 +5,25 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use url::Url;
 
-use super::Client;
+use super::{Answer, Client, Lost, Problem, Request, Upload, patiently_if};
 use crate::cli::open::DEFAULT_DATA;
 use crate::cli::text;
 use crate::control_plane::connect_control;
 
 /// The variable of the environment that names the file of the token.
-const TOKEN_FILE_VARIABLE: &str = "CAROM_TOKEN_FILE";
+pub(in crate::cli) const TOKEN_FILE_VARIABLE: &str = "CAROM_TOKEN_FILE";
+
+/// How often a request is repeated whose answer was lost.
+const REPEATS: usize = 2;
+
+/// How long is waited before.
+const REPEAT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Longest file of a token, in bytes.
 const TOKEN_FILE_BYTES: u64 = 4 * 1024;
@@ -25,13 +32,13 @@ const TOKEN_FILE_BYTES: u64 = 4 * 1024;
 #[derive(Args)]
 pub(in crate::cli) struct PlaceArguments {
     /// Ask the server with this admin address, such as http://127.0.0.1:9090
-    #[arg(long, value_name = "URL", conflicts_with = "data", help_heading = "Where")]
+    #[arg(long, value_name = "URL", conflicts_with = "data", value_hint = ValueHint::Url, help_heading = "Where")]
     server: Option<ServerUrl>,
     /// The file that holds the token for --server [default: the one that CAROM_TOKEN_FILE names]
-    #[arg(long, value_name = "FILE", requires = "server", help_heading = "Where")]
+    #[arg(long, value_name = "FILE", requires = "server", conflicts_with = "data", value_hint = ValueHint::FilePath, help_heading = "Where")]
     token_file: Option<PathBuf>,
     /// The data directory; the server that runs on it is asked, and if none does, it is opened
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, help_heading = "Where")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath, help_heading = "Where")]
     data: PathBuf,
 }
 
@@ -68,6 +75,62 @@ impl PlaceArguments {
         let done = done?;
         closed?;
         Ok(done)
+    }
+
+    /// The same with a running server: None if none runs on the data directory, which is then not opened.
+    pub(in crate::cli) fn with_running<T>(&self, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<Option<T>> {
+        let client = match &self.server {
+            Some(url) => Some(Client::of_server(url, self.token()?)?),
+            None => Client::of_running(&self.data)?,
+        };
+        let Some(mut client) = client else { return Ok(None) };
+        let done = work(&mut client);
+        let closed = client.close();
+        let done = done?;
+        closed?;
+        Ok(Some(done))
+    }
+
+    /// Asks for something that would be made again if it was asked for again. The request has a name, by which the
+    /// server knows it: so if the connection is lost, it is repeated, and still made once.
+    pub(in crate::cli) fn ask_once(&self, request: Request) -> Result<Answer> {
+        let request = request.named();
+        let mut repeats = REPEATS;
+        let mut lost = None;
+        loop {
+            match (self.with(Purpose::Write, |client| client.ask(request.clone())), lost.take()) {
+                (Err(error), _) if Lost::is_broken_off(&error) && repeats > 0 => lost = Some(error),
+                (Err(error), earlier) if Lost::is_not_sent(&error) && repeats > 0 => lost = earlier,
+                // That it can't be asked now says less than that it was asked before.
+                (Err(error), Some(lost)) if !error.is::<Problem>() => return Err(lost),
+                // Nor does this say what became of it then.
+                (Err(error), Some(lost)) if Lost::may_pass(&error) => {
+                    // No problem of the API any more: that would be said alone.
+                    bail!("{lost}, and it can't be asked again now: {error}");
+                }
+                (answered, _) => return answered,
+            }
+            repeats -= 1;
+            std::thread::sleep(REPEAT_PAUSE);
+        }
+    }
+
+    /// Sends lines that `produce` writes on a thread of its own, and has each line of the answer looked at meanwhile;
+    /// also after a while, if there are too many requests just now.
+    ///
+    /// # Errors
+    /// What `produce` or `each` gives; a [`Problem`] if the API does not do it; if the lines break off.
+    pub(in crate::cli) fn send_lines(
+        &self,
+        request: &Request,
+        produce: impl FnOnce(&mut Upload) -> Result<()> + Send + 'static,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut produce = Some(produce);
+        patiently_if(|| {
+            let sent = self.with(Purpose::Write, |client| client.send_lines(request, &mut produce, &mut each));
+            (sent, produce.is_some())
+        })
     }
 
     fn token(&self) -> Result<String> {

@@ -155,7 +155,7 @@ mod tests {
         let mut client = Client::over(runtime().unwrap(), name, NO_HOST.to_owned(), None, None, stream).unwrap();
         let produce =
             |upload: &mut super::super::Upload| Ok((0..100).try_for_each(|_| upload.write_all(&[b'x'; 64 << 10]))?);
-        client.send_lines(&Request::post_lines(&["import"]), produce, |_| Ok(())).unwrap_err()
+        client.send_lines(&Request::post_lines(&["import"]), &mut Some(produce), |_| Ok(())).unwrap_err()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request, without what the way to the server adds.
+#[derive(Clone)]
 pub(in crate::cli) struct Request {
     pub(super) method: Method,
     pub(super) target: String,
@@ -73,6 +74,17 @@ impl Request {
     pub(in crate::cli) fn if_version(mut self, version: Option<u64>) -> Self {
         self.fields.extend(version.map(|version| ("if-match", format!("\"{version}\""))));
         self
+    }
+
+    /// With a name of its own, by which the server knows it again when it is repeated.
+    pub(super) fn named(mut self) -> Self {
+        self.fields.push(("idempotency-key", uuid::Uuid::new_v4().to_string()));
+        self
+    }
+
+    /// Whether it may change something.
+    pub(super) fn is_change(&self) -> bool {
+        !self.method.is_safe()
     }
 
     /// Only if it is not there.

@@ -1,11 +1,11 @@
 //! `carom link add`.
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Result, anyhow};
+use clap::{Args, ValueHint};
 
-use super::fields::Fields;
+use super::fields::{CHAIN, Fields};
 use super::view::{self, LinkView};
-use crate::cli::client::{PlaceArguments, Purpose, Request};
+use crate::cli::client::{PlaceArguments, Problem, Purpose, Request};
 use crate::cli::{Exit, text};
 
 /// Create a link
@@ -21,12 +21,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     host: Option<String>,
     /// Where it redirects to: an absolute http(s) URL
-    #[arg(long, value_name = "URL", required_unless_present = "status")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, required_unless_present = "status")]
     target: Option<String>,
     #[command(flatten)]
     fields: Fields,
     /// Replace all that the link says if it is there already
-    #[arg(long, requires = "key")]
+    #[arg(long, requires = "key", conflicts_with = "host")]
     upsert: bool,
     /// Print the API's JSON
     #[arg(long)]
@@ -48,13 +48,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     if *upsert {
         request = request.parameter("upsert", "true");
     }
-    let answer = place.with(Purpose::Write, |client| client.ask(request))?;
-    if *json {
-        text::line(&answer.json())?;
-        return Ok(Exit::Done);
-    }
+    // A repeated request for a generated code would make another link; for a key, it would find the first one.
+    let answer = match key {
+        Some(_) => place.with(Purpose::Write, |client| client.ask(request)),
+        None => place.ask_once(request),
+    };
+    let answer = answer.map_err(|error| {
+        let exists = ("exists", "`--upsert` replaces it, and `carom link set` changes parts of it");
+        Problem::with_way_out(error, &[exists, CHAIN])
+    })?;
     let link: LinkView = answer.read()?;
     let done = if answer.status == 201 { "created" } else { "replaced" };
-    text::line(&format!("{done} {}", view::short(&link)))?;
+    let shown = if *json { answer.json()? } else { format!("{done} {}", view::short(&link)) };
+    text::line(&shown).map_err(|error| match key {
+        Some(_) => error,
+        // Nobody could know its code otherwise.
+        None => anyhow!("the link {} was {done}, but can't be shown: {}", link.key, text::with_causes(&error)),
+    })?;
     Ok(Exit::Done)
 }

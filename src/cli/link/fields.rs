@@ -1,16 +1,35 @@
 //! What can be said of a link in arguments, and the same as the API takes it.
 
-use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueHint};
 use serde_json::{Map, Value};
 
 use crate::link::{Chains, QueryPolicy};
+
+/// Most clicks that a link may be answered: what every reader of JSON takes for the same number (RFC 8259 §6).
+const MAX_CLICKS: u64 = (1 << 53) - 1;
+
+/// What else can be done about a target that leads to another link.
+pub(super) const CHAIN: (&str, &str) =
+    ("chain", "`--chains flatten` takes the target at its end, `--chains allow` takes it as it is");
+
+/// What else can be done about a version that it does not have any more.
+pub(super) const VERSION: (&str, &str) = ("version-mismatch", "look at what was changed with `carom link get`");
+
+/// Reads one of the statuses that there are.
+pub(in crate::cli) fn status_parser() -> impl TypedValueParser<Value = u16> {
+    PossibleValuesParser::new(STATUSES).map(|code| code.parse().expect("the statuses are numbers"))
+}
+
+/// The statuses of links.
+const STATUSES: [&str; 6] = ["301", "302", "303", "307", "308", "410"];
 
 /// What a link says beside its target.
 #[derive(Args)]
 pub(super) struct Fields {
     /// 301, 302, 303, 307, 308, or 410 for what is gone, which has no target [default: what its host says; 302 unless
     /// that is set]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = status_parser())]
     status: Option<u16>,
     /// What becomes of a request's query [default: what its host says]
     #[arg(long, value_name = "POLICY", value_parser = QueryPolicy::ALL.map(QueryPolicy::name))]
@@ -22,10 +41,10 @@ pub(super) struct Fields {
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     /// How many clicks by people it is answered; programs and HEAD take none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_CLICKS))]
     max_clicks: Option<u64>,
     /// Where requests are sent once it has expired or its clicks are used up [default: nowhere, 410]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     expired_target: Option<String>,
     /// How long its answer may be kept, such as `no-store` or `public, max-age=60` [default: what its host says]
     #[arg(long, value_name = "VALUE")]
@@ -87,3 +106,14 @@ pub(super) const CLEARED: [&str; 10] = [
     "title",
     "note",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Status;
+
+    #[test]
+    fn the_statuses_are_those_of_links() {
+        assert_eq!(STATUSES.map(str::to_owned), Status::ALL.map(|status| status.code().to_string()));
+    }
+}

@@ -70,7 +70,7 @@ impl Filter {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let Arguments { filter, limit, json, place } = arguments;
     // Each page is laid out by itself, so that millions of links need no memory.
-    let mut table = PagedTable::new(&view::COLUMNS);
+    let mut table = PagedTable::narrowed(&view::COLUMNS, 3);
     place.with(Purpose::Read, |client| {
         let request = |_| filter.of(Request::get(&["links"]));
         client.pages(&List::new("links"), request, *limit, |page| match json {

@@ -12,6 +12,8 @@ use clap::{Args, Subcommand};
 use super::client::{PlaceArguments, Problem, Purpose, Request};
 use super::{Exit, exit, text};
 
+use fields::VERSION;
+pub(super) use fields::status_parser;
 pub(super) use list::Filter;
 
 /// Create, read, list, change and delete links, while they are being served or not
@@ -77,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 fn get(arguments: &GetArguments) -> Result<Exit> {
     let answer = arguments.place.with(Purpose::Read, |client| client.ask(Request::get(&["links", &arguments.key])))?;
     if arguments.json {
-        text::line(&answer.json())?;
+        text::line(&answer.json()?)?;
     } else {
         text::line(&view::details(&answer.read()?))?;
     }
@@ -95,8 +97,12 @@ fn remove(arguments: &RemoveArguments) -> Result<Exit> {
             match client.ask(Request::delete(&["links", key]).if_version(*if_version)) {
                 // The others are to be deleted also if nobody reads this.
                 Ok(_) => text::say!("deleted {key}"),
+                // The others would fare no better.
+                Err(error) if error.downcast_ref().is_some_and(|problem: &Problem| problem.is("rate-limited")) => {
+                    return Err(error.context(format!("{key} and what follows it were not deleted")));
+                }
                 Err(error) if error.is::<Problem>() => {
-                    text::tell!("carom: {error}");
+                    text::tell!("carom: {}", Problem::with_way_out(error, &[VERSION]));
                     exit = Exit::Failed;
                 }
                 Err(error) => return Err(error),

@@ -1,12 +1,12 @@
 //! `carom link set`.
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::Value;
 
-use super::fields::{CLEARED, Fields};
+use super::fields::{CHAIN, CLEARED, Fields, VERSION};
 use super::view;
-use crate::cli::client::{PlaceArguments, Purpose, Request};
+use crate::cli::client::{PlaceArguments, Problem, Purpose, Request};
 use crate::cli::{Exit, misused, text};
 
 /// Change parts of a link; what is not named stays as it is
@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     /// What the link is found by, such as `go.example/sale`, or `/sale` for any host
     key: String,
     /// Where it redirects to: an absolute http(s) URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     target: Option<String>,
     #[command(flatten)]
     fields: Fields,
@@ -52,9 +52,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let request = Request::patch(&["links", key], object)
         .parameter_if("chains", fields.chains.as_deref())
         .if_version(*if_version);
-    let answer = place.with(Purpose::Read, |client| client.ask(request))?;
+    let answer = place.with(Purpose::Read, |client| client.ask(request));
+    let answer = answer.map_err(|error| Problem::with_way_out(error, &[VERSION, CHAIN]))?;
     if *json {
-        text::line(&answer.json())?;
+        text::line(&answer.json()?)?;
     } else {
         text::line(&view::details(&answer.read()?))?;
     }

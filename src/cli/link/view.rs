@@ -10,6 +10,7 @@ use crate::link::Status;
 #[serde(default)]
 pub(super) struct LinkView {
     pub(super) key: String,
+    id: String,
     pub(super) status: u16,
     pub(super) target: Option<String>,
     query_policy: Option<String>,
@@ -23,6 +24,7 @@ pub(super) struct LinkView {
     title: Option<String>,
     note: Option<String>,
     state: String,
+    untracked: bool,
     generated: bool,
     created_at: String,
     updated_at: String,
@@ -45,6 +47,7 @@ pub(super) fn details(link: &LinkView) -> String {
         ("Status", Some(meaning(link.status))),
         ("Target", link.target.clone()),
         ("State", Some(link.state.clone())),
+        ("Untracked", Some("its clicks are only counted".to_owned()).filter(|_| link.untracked)),
         ("Query", link.query_policy.clone()),
         ("Not before", link.not_before.clone()),
         ("Expires at", link.expires_at.clone()),
@@ -58,6 +61,7 @@ pub(super) fn details(link: &LinkView) -> String {
         ("Created", Some(link.created_at.clone())),
         ("Updated", Some(link.updated_at.clone())),
         ("Version", Some(link.version.to_string())),
+        ("Id", Some(link.id.clone()).filter(|id| !id.is_empty())),
     ];
     let lines = lines.into_iter().filter_map(|(name, value)| Some(format!("{:<16}{}", format!("{name}:"), value?)));
     lines.collect::<Vec<_>>().join("\n")

@@ -1,13 +1,13 @@
 //! The counts of links, as a file.
 
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 
 use anyhow::Result;
 
 use super::Arguments;
 use crate::cli::client::Client;
-use crate::cli::export::to_file;
-use crate::cli::text::{self, Unread, count};
+use crate::cli::output::write_to;
+use crate::cli::text::{self, count};
 
 /// Writes them as the API gives them.
 pub(super) fn write(client: &mut Client, arguments: &Arguments, format: &str) -> Result<()> {
@@ -16,21 +16,15 @@ pub(super) fn write(client: &mut Client, arguments: &Arguments, format: &str) ->
         .parameter("format", format)
         .parameter_if("granularity", arguments.granularity.as_deref());
     let mut rows = 0u64;
-    let mut copy = |out: &mut dyn Write| -> Result<()> {
+    let copy = |out: &mut dyn Write| -> Result<()> {
         // The ends of the lines of CSV are those of lines of JSON with something before.
         client.lines(&request, |line| {
             rows += 1;
             Ok(out.write_all(line).and_then(|()| out.write_all(b"\n"))?)
         })?;
-        Ok(out.flush()?)
+        Ok(())
     };
-    match &arguments.output {
-        Some(file) => to_file(file, copy)?,
-        None => copy(&mut BufWriter::new(io::stdout().lock())).map_err(|error| {
-            let is_unread = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
-            if error.downcast_ref().is_some_and(is_unread) { Unread.into() } else { error }
-        })?,
-    }
+    write_to(arguments.output.as_deref(), copy)?;
     if let Some(file) = &arguments.output {
         // The first line of CSV is its header.
         let rows = rows.saturating_sub(u64::from(format == "csv"));

@@ -13,11 +13,15 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::{Args, ValueHint};
 
 use super::client::{Client, PlaceArguments, Purpose, Request};
 use super::{Exit, text};
 use views::{BreakdownView, TopView, UniquesView};
+
+/// What is shown where nothing else is asked for.
+const OVERVIEW: &str = "the overview";
 
 /// By what clicks are told apart.
 const DIMENSIONS: [&str; 4] = ["referrer", "country", "device", "language"];
@@ -61,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIMENSION", value_parser = DIMENSIONS, group = "what", help_heading = "What")]
     by: Option<String>,
     /// Show only so many links that were clicked most
-    #[arg(long, value_name = "N", group = "what", conflicts_with = "key", help_heading = "What")]
+    #[arg(long, value_name = "N", value_parser = entries(), group = "what", conflicts_with = "key", help_heading = "What")]
     top: Option<u64>,
     /// Show only how many people clicked
     #[arg(long, group = "what", help_heading = "What")]
@@ -73,7 +77,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", value_parser = ["csv", "ndjson"], group = "what", conflicts_with = "json", help_heading = "What")]
     export: Option<String>,
     /// The file for --export, which is replaced if it is there [default: stdout]
-    #[arg(long, short, value_name = "FILE", requires = "export", help_heading = "What")]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "export", help_heading = "What")]
     output: Option<PathBuf>,
     /// How fine the counts of --export are [default: day]
     #[arg(long, value_parser = ["quarter", "day", "month"], requires = "export", help_heading = "What")]
@@ -86,7 +90,7 @@ pub(super) struct Arguments {
     yes: bool,
 
     /// Most values for --by [default: 10]
-    #[arg(long, value_name = "N", requires = "by")]
+    #[arg(long, value_name = "N", value_parser = entries(), requires = "by")]
     limit: Option<u64>,
     /// Draw the chart with plain characters, as where stdout is no terminal or NO_COLOR is set
     #[arg(long)]
@@ -104,6 +108,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         return Ok(super::misused(
             &"say of what: of a link, such as go.example/sale, or --host HOST, --tag TAG or --all",
         ));
+    }
+    if let Some(error) = arguments.idle() {
+        return Ok(super::misused(&error));
     }
     if arguments.delete {
         return delete(arguments);
@@ -132,7 +139,43 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     })
 }
 
+/// How many entries of a list can be asked for.
+fn entries() -> impl TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=100)
+}
+
 impl Arguments {
+    /// What is asked for, as its argument.
+    fn what(&self) -> &'static str {
+        let what = [
+            (self.by.is_some(), "--by"),
+            (self.top.is_some(), "--top"),
+            (self.uniques, "--uniques"),
+            (self.live, "--live"),
+            (self.export.is_some(), "--export"),
+            (self.delete, "--delete"),
+        ];
+        what.into_iter().find_map(|(is_given, name)| is_given.then_some(name)).unwrap_or(OVERVIEW)
+    }
+
+    /// Refuses what would do nothing. clap itself lets an argument pass that needs another one, where that conflicts with
+    /// a third one that is there.
+    fn idle(&self) -> Option<String> {
+        let what = self.what();
+        let only = [
+            (self.step.is_some(), "--step", &[OVERVIEW][..]),
+            (self.ascii, "--ascii", &[OVERVIEW, "--by"]),
+            (self.limit.is_some(), "--limit", &["--by"]),
+            (self.output.is_some(), "--output", &["--export"]),
+            (self.granularity.is_some(), "--granularity", &["--export"]),
+            (self.yes, "--yes", &["--delete"]),
+            (self.zone.is_some(), "--zone", &[OVERVIEW, "--by", "--top", "--uniques", "--export"]),
+        ];
+        only.into_iter()
+            .find(|(is_given, _, whats)| *is_given && !whats.contains(&what))
+            .map(|(_, name, whats)| format!("{name} does nothing with {what}; it is for {}", whats.join(", ")))
+    }
+
     /// A question about what was asked for.
     fn of(&self, question: &str) -> Request {
         Request::get(&["stats", question])
@@ -172,7 +215,7 @@ fn by(client: &mut Client, arguments: &Arguments, dimension: &str) -> Result<()>
     let request = arguments.ask("breakdown").parameter("by", dimension).parameter_if("limit", limit.as_deref());
     let answer = client.ask(request)?;
     if arguments.json {
-        return text::line(&answer.json());
+        return text::line(&answer.json()?);
     }
     let view: BreakdownView = answer.read()?;
     text::line(&format!("{}\nFrom {} to {}.", view.shown(arguments.is_plain(), 0), view.from, view.to))
@@ -181,7 +224,7 @@ fn by(client: &mut Client, arguments: &Arguments, dimension: &str) -> Result<()>
 fn top(client: &mut Client, arguments: &Arguments, links: u64) -> Result<()> {
     let answer = client.ask(arguments.ask("top").parameter("limit", &links.to_string()))?;
     if arguments.json {
-        return text::line(&answer.json());
+        return text::line(&answer.json()?);
     }
     let view: TopView = answer.read()?;
     // Those of a tag are kept by day, so that the range may be another than was asked for.
@@ -192,7 +235,7 @@ fn top(client: &mut Client, arguments: &Arguments, links: u64) -> Result<()> {
 fn uniques(client: &mut Client, arguments: &Arguments) -> Result<()> {
     let answer = client.ask(arguments.ask("uniques"))?;
     if arguments.json {
-        return text::line(&answer.json());
+        return text::line(&answer.json()?);
     }
     let view: UniquesView = answer.read()?;
     text::line(&format!("{}, from {} to {}", view.shown(), view.from, view.to))
@@ -217,4 +260,49 @@ fn delete(arguments: &Arguments) -> Result<Exit> {
         text::say!("deleted the clicks of {key}");
         Ok(Exit::Done)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::{Arguments as All, Command};
+
+    /// What is said of arguments, by clap or by the check after it; nothing of those that go together.
+    fn said(words: &str) -> Option<String> {
+        match All::try_parse_from(format!("carom stats {words}").split_whitespace()) {
+            Ok(All { command: Command::Stats(arguments) }) => arguments.idle(),
+            Ok(_) => panic!("not stats"),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused() {
+        let whats = ["", "--by country", "--top 3", "--uniques", "--live", "--export csv", "--delete --yes"];
+        // Each with those that it goes with, by their places.
+        let table: [(&str, &[usize]); 8] = [
+            ("--step day", &[0]),
+            ("--ascii", &[0, 1]),
+            ("--limit 1", &[1]),
+            ("-o a.csv", &[5]),
+            ("--granularity month", &[5]),
+            ("--yes", &[]),
+            ("--zone UTC", &[0, 1, 2, 3, 5]),
+            ("--json", &[0, 1, 2, 3, 4]),
+        ];
+        for (argument, fitting) in table {
+            for (place, what) in whats.into_iter().enumerate() {
+                for subject in ["--all", "go.example/sale"] {
+                    let fits_subject = !(subject == "--all" && place == 6 || subject != "--all" && place == 2);
+                    let refused = said(&format!("{subject} {what} {argument}"));
+                    let expected = fitting.contains(&place) && fits_subject;
+                    assert_eq!(refused.is_none(), expected, "{subject} {what} {argument}: {refused:?}");
+                }
+            }
+        }
+        let error = said("--all --top 3 --limit 1").unwrap();
+        assert!(error.contains("--limit does nothing with --top; it is for --by"), "{error}");
+        assert!(said("--all --top 0").unwrap().contains("1..=100"));
+    }
 }
