@@ -94,7 +94,7 @@ pub(crate) fn make(engine: &Engine, thread: usize, number: u64) -> String {
     let outcome = match engine.submit(operation(thread, number), commands) {
         Ok(acknowledged) => format!("{:?}", acknowledged.outcome),
         // It tells the version that there was, so that a verdict of today is told from the first one.
-        Err(SubmitError::Refused(refusal)) if kind(number) == Kind::Refused => format!("{refusal:?}"),
+        Err(SubmitError::Refused(refusal, _)) if kind(number) == Kind::Refused => format!("{refusal:?}"),
         Err(error) => panic!("thread {thread}, change {number}: {error}"),
     };
     blake3::hash(outcome.as_bytes()).to_hex().to_string()
